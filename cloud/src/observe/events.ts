@@ -1,0 +1,22 @@
+/**
+ * What happens in the cloud, as typed events: logs, metrics, the stream hub and tests listen to the same ones.
+ */
+import { EventEmitter } from "node:events";
+import type { EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import type { StreamFrame, StreamResult } from "@errand/proto/rest";
+
+export interface CloudEvents {
+	/** Committed. In the order of their cursors within one cloud process. */
+	"tasks:submitted": [{ group: TaskGroupId; endpoint: EndpointId; count: number }];
+	/** Committed results of one group: `results[i]` has cursor `cursors[i]`, ascending. */
+	"results:recorded": [{ group: TaskGroupId; cursors: readonly bigint[]; results: readonly StreamResult[] }];
+	/** A state change, output or progress report of a task whose endpoint was checked. */
+	"task:reported": [{ group: TaskGroupId; frame: Extract<StreamFrame, { type: "state" | "output" | "progress" }> }];
+	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
+	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
+	"broker:connected": [];
+	"broker:lost": [{ reason: string }];
+	"task:unknown-result": [{ endpoint: EndpointId; task: TaskId }];
+}
+
+export class CloudEventBus extends EventEmitter<CloudEvents> {}

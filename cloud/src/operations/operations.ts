@@ -1,0 +1,126 @@
+/**
+ * What the service does, as one list: the seam between the doors (HTTP, WebSocket, AMQP) and the store.
+ * Each operation checks who may do it (`policy/`), throws a Fault otherwise, and returns facts in the shapes of
+ * `@errand/proto/rest`. Routes only parse, call and reply.
+ */
+import type { EndpointId, FunctionId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
+import type {
+	cancelled,
+	EndpointKey,
+	EndpointRegistered,
+	EndpointSummary,
+	endpointRegistration,
+	FunctionSummary,
+	functionDocument,
+	functionRegistration,
+	Lease,
+	leaseRequest,
+	Page,
+	StreamResult,
+	Submitted,
+	submission,
+	TaskDocument,
+	TaskSummary,
+	taskOutput,
+} from "@errand/proto/rest";
+import type * as z from "zod";
+import type { Caller } from "../policy/caller.ts";
+
+export interface PageRequest {
+	/** 1 to 1000. */
+	limit: number;
+	cursor?: string;
+}
+
+export interface TaskFilter extends PageRequest {
+	states?: readonly TaskState[];
+	endpoint?: EndpointId;
+	function?: FunctionId;
+	group?: TaskGroupId;
+	since?: Date;
+	until?: Date;
+	/** First characters of a task's id, at least 4: for people who type. */
+	idPrefix?: string;
+}
+
+/** The public interface's status document of one task (`GET /v2/tasks/{id}`). */
+export type PublicTaskDocument = Record<string, unknown>;
+
+export interface Operations {
+	registerFunction(caller: Caller, input: z.output<typeof functionRegistration>): Promise<FunctionId>;
+	getFunction(caller: Caller, id: FunctionId): Promise<z.infer<typeof functionDocument>>;
+	listFunctions(caller: Caller, request: PageRequest): Promise<Page<FunctionSummary>>;
+	deleteFunction(caller: Caller, id: FunctionId): Promise<void>;
+
+	/** `id` undefined: a new endpoint, or the caller's own of the same name. */
+	registerEndpoint(
+		caller: Caller,
+		id: EndpointId | undefined,
+		input: z.output<typeof endpointRegistration>,
+	): Promise<EndpointRegistered>;
+	/** By id, or by the name of one of the caller's own. */
+	getEndpoint(caller: Caller, idOrName: string): Promise<EndpointSummary>;
+	/** The registration and last heartbeat of the public interface (`GET /v2/endpoints/{id}`). */
+	getEndpointMetadata(caller: Caller, id: EndpointId): Promise<Record<string, unknown>>;
+	listEndpoints(caller: Caller, request: PageRequest): Promise<Page<EndpointSummary>>;
+	deleteEndpoint(caller: Caller, id: EndpointId): Promise<void>;
+	/** Registrations are refused until the returned time, and the endpoint's connections end (`POST …/lock`). */
+	lockEndpoint(caller: Caller, id: EndpointId): Promise<Date>;
+	allowedFunctions(caller: Caller, id: EndpointId): Promise<{ restricted: boolean; functions: FunctionId[] }>;
+	makeEndpointKey(caller: Caller, id: EndpointId): Promise<EndpointKey>;
+	takeLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<Lease>;
+	releaseLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<void>;
+
+	/** Durable and in the broker when it resolves. `idempotencyKey`: a repeat returns the same ids. */
+	submit(
+		caller: Caller,
+		endpoint: EndpointId,
+		input: z.output<typeof submission>,
+		idempotencyKey: string | undefined,
+	): Promise<Submitted>;
+
+	getPublicTask(caller: Caller, id: TaskId): Promise<PublicTaskDocument>;
+	/** Unknown ids come back as failed documents with a `reason`, as the public interface does. */
+	getPublicTasks(caller: Caller, ids: readonly TaskId[]): Promise<Record<TaskId, PublicTaskDocument>>;
+	getPublicTaskGroup(caller: Caller, id: TaskGroupId): Promise<Record<string, unknown>>;
+	resultConnection(caller: Caller): Promise<{ queue_prefix: string; connection_url: string }>;
+
+	getTask(caller: Caller, id: TaskId): Promise<TaskDocument>;
+	listTasks(caller: Caller, filter: TaskFilter): Promise<Page<TaskSummary>>;
+	cancelTasks(
+		caller: Caller,
+		what: { taskIds?: readonly TaskId[]; group?: TaskGroupId },
+	): Promise<z.infer<typeof cancelled>>;
+	/** A new task with the same function, arguments and resources, in the same group. */
+	retryTask(caller: Caller, id: TaskId): Promise<TaskId>;
+	taskOutput(
+		caller: Caller,
+		id: TaskId,
+		stream: "stdout" | "stderr",
+		offsetBytes: number,
+	): Promise<z.infer<typeof taskOutput>>;
+
+	createTaskGroup(caller: Caller): Promise<TaskGroupId>;
+	/** Throws unless the caller may follow this group's stream. */
+	authorizeGroup(caller: Caller, id: TaskGroupId): Promise<void>;
+	/** Results of a group after a cursor, oldest first. Only after `authorizeGroup`. */
+	resultsAfter(
+		group: TaskGroupId,
+		cursor: bigint,
+		limit: number,
+	): Promise<{ cursors: bigint[]; results: StreamResult[] }>;
+
+	/** Stores the stream under its checksum and grants the caller the right to read it. */
+	putBlob(
+		caller: Caller,
+		sha256: string,
+		body: AsyncIterable<Uint8Array>,
+		sizeBytes: number | undefined,
+	): Promise<void>;
+	/** A blob that the caller stored, or that one of its tasks has as argument or result. */
+	getBlob(caller: Caller, sha256: string): Promise<{ sizeBytes: number; body: AsyncIterable<Uint8Array> }>;
+	hasBlob(caller: Caller, sha256: string): Promise<boolean>;
+
+	/** For `/readyz`: what does not answer, in words; empty when all is well. */
+	notReady(): Promise<string[]>;
+}

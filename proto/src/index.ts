@@ -1,0 +1,9 @@
+/** The contract between cloud, endpoint and SDK. Protobuf messages are in `@errand/proto/wire`, REST bodies in `@errand/proto/rest`. */
+export * from "./command.ts";
+export * from "./fault.ts";
+export * from "./ids.ts";
+export * from "./limits.ts";
+export * from "./messages/frame.ts";
+export * from "./payload.ts";
+export * from "./task-state.ts";
+export * from "./topology.ts";

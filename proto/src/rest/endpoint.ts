@@ -1,0 +1,115 @@
+import * as z from "zod";
+
+/** `POST /v3/endpoints`, `PUT /v3/endpoints/{id}` */
+export const endpointRegistration = z.object({
+	endpoint_name: z
+		.string()
+		.min(1)
+		.max(128)
+		.regex(/^[^\s'"/\\.][^\s'"/\\]*$/, "an endpoint's name has no space, quote or slash and does not start with a dot"),
+	display_name: z.string().max(256).nullish(),
+	multi_user: z.boolean().optional(),
+	public: z.boolean().optional(),
+	high_assurance: z.boolean().optional(),
+	allowed_functions: z.array(z.uuid()).nullish(),
+	authentication_policy: z.uuid().nullish(),
+	subscription_uuid: z.uuid().nullish(),
+	admins: z.array(z.uuid()).nullish(),
+	metadata: z
+		.object({
+			/** Set by our daemon only: it takes task batches, reports and commands as `wire.ts` and `command.ts` have them. */
+			errand_protocol: z.literal(1).optional(),
+			/** Names the daemon's journal. Another one than last time: what was in the old journal is gone, send it again. */
+			errand_journal_id: z.uuid().optional(),
+		})
+		.catchall(z.unknown())
+		.default({}),
+});
+export type EndpointRegistration = z.input<typeof endpointRegistration>;
+
+const publishPlace = z.object({
+	connection_url: z.string(),
+	exchange: z.string(),
+	queue: z.string(),
+	queue_publish_kwargs: z.object({
+		exchange: z.string(),
+		routing_key: z.string(),
+		mandatory: z.literal(true),
+		properties: z.object({ delivery_mode: z.literal(2) }),
+	}),
+});
+const consumePlace = z.object({ connection_url: z.string(), exchange: z.string(), queue: z.string() });
+
+/** The reply to a registration by our daemon; the public interface's kinds are subsets of it. */
+export const endpointRegistered = z.object({
+	endpoint_id: z.uuid(),
+	task_queue_info: consumePlace,
+	command_queue_info: consumePlace,
+	result_queue_info: publishPlace,
+	heartbeat_queue_info: publishPlace,
+	report_queue_info: publishPlace,
+	warnings: z.array(z.string()),
+});
+export type EndpointRegistered = z.infer<typeof endpointRegistered>;
+
+/** `POST /v1/endpoints/{id}/key`: the endpoint's own client credentials; making a new key ends the old one. */
+export const endpointKey = z.object({ client_id: z.uuid(), client_secret: z.string(), token_endpoint: z.url() });
+export type EndpointKey = z.infer<typeof endpointKey>;
+
+/** `PUT /v1/endpoints/{id}/lease` takes or renews; `DELETE` gives back (same body). */
+export const leaseRequest = z.object({
+	/** Made once by each daemon process; renewals carry the same. */
+	holder_id: z.uuid(),
+	host: z.string().max(255),
+	pid: z.int().positive(),
+	/**
+	 * The holder that this daemon knows to be dead (same host, its pid gone): its lease is taken over at once.
+	 * Without it the daemon waits for the lease to run out.
+	 */
+	replaces_holder_id: z.uuid().optional(),
+});
+export const lease = z.object({
+	/** Grows with each new holder: the fencing token. A new holder's registration ends the old one's AMQP connections. */
+	epoch: z.int(),
+	holder_id: z.uuid(),
+	host: z.string(),
+	pid: z.int(),
+	expires_at: z.iso.datetime(),
+	ttl_ms: z.int(),
+});
+export type Lease = z.infer<typeof lease>;
+
+export const endpointStatusWord = z.enum(["online", "offline"]);
+
+/** One row of `GET /v1/endpoints`; also `GET /v1/endpoints/{id or name}` */
+export const endpointSummary = z.object({
+	id: z.uuid(),
+	name: z.string(),
+	display_name: z.string().nullable(),
+	owner_id: z.uuid(),
+	status: endpointStatusWord,
+	last_seen_at: z.iso.datetime().nullable(),
+	host: z.string().nullable(),
+	public: z.boolean(),
+	/** What the last heartbeat said; see `endpointStatusDetails`. */
+	details: z.record(z.string(), z.unknown()),
+	unfinished_tasks: z.int(),
+	created_at: z.iso.datetime(),
+});
+export type EndpointSummary = z.infer<typeof endpointSummary>;
+
+/** The keys of a heartbeat's `global_state` that our daemon sends; names of the public interface's engines. */
+export const endpointStatusDetails = z.object({
+	heartbeat_period: z.number(), // seconds; 0: shutting down
+	active: z.boolean(),
+	total_workers: z.int(),
+	idle_workers: z.int(),
+	pending_tasks: z.int(),
+	outstanding_tasks: z.int(),
+	managers: z.int(),
+	total_cores: z.number(),
+	scheduler: z.string(),
+	errand_version: z.string(),
+	hostname: z.string(),
+});
+export type EndpointStatusDetails = z.infer<typeof endpointStatusDetails>;

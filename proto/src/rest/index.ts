@@ -1,0 +1,6 @@
+/** zod schemas of the REST bodies and stream frames; the OpenAPI document is made from them. */
+export * from "./account.ts";
+export * from "./endpoint.ts";
+export * from "./function.ts";
+export * from "./stream.ts";
+export * from "./task.ts";
