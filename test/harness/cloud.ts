@@ -1,0 +1,79 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Client, deviceLogin, staticTokenSource } from "@errand/sdk";
+import { randomPort } from "./ports.ts";
+import { LoggedProcess } from "./process.ts";
+
+const cloudMain = fileURLToPath(new URL("../../cloud/src/main.ts", import.meta.url));
+
+/** A cloud as a process of its own, on random ports, with its state in a directory that goes away with it. */
+export class TestCloud {
+	readonly home: string;
+	readonly url: string;
+	readonly #environment: NodeJS.ProcessEnv;
+	#process: LoggedProcess | undefined;
+
+	private constructor(home: string, url: string, environment: NodeJS.ProcessEnv) {
+		this.home = home;
+		this.url = url;
+		this.#environment = environment;
+	}
+
+	/** `environment`: DATABASE_URL, AMQP_URL, RABBITMQ_MANAGEMENT_URL, ERRAND_CLOUD_…; embedded parts without. */
+	static async start(environment: NodeJS.ProcessEnv = {}): Promise<TestCloud> {
+		const home = mkdtempSync(join(tmpdir(), "errand-"));
+		const port = await randomPort();
+		const cloud = new TestCloud(home, `http://127.0.0.1:${port}`, {
+			PATH: process.env.PATH,
+			ERRAND_HOME: home,
+			ERRAND_CLOUD_PORT: String(port),
+			ERRAND_CLOUD_PUBLIC_URL: `http://127.0.0.1:${port}`,
+			ERRAND_CLOUD_AMQP_PORT: String(await randomPort()),
+			...environment,
+		});
+		await cloud.start();
+		return cloud;
+	}
+
+	get process(): LoggedProcess {
+		if (this.#process === undefined) throw new Error("the cloud has not been started");
+		return this.#process;
+	}
+
+	/** Again after a kill or stop, with the same state. */
+	async start(): Promise<void> {
+		this.#process = new LoggedProcess("cloud", process.execPath, [cloudMain], this.#environment);
+		await this.#process.line("the cloud is ready");
+	}
+
+	kill(): Promise<void> {
+		return this.process.kill();
+	}
+
+	get operatorToken(): string {
+		return readFileSync(join(this.home, "cloud", "operator-token"), "utf8").trim();
+	}
+
+	/** A new account and its access token, got by the device flow that the operator approves. */
+	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
+		const operator = new Client({ tokens: staticTokenSource(this.url, this.operatorToken) });
+		await operator.createAccount({ username, password: `${username}-password` });
+		const credentials = await deviceLogin({
+			cloudUrl: this.url,
+			onPrompt: ({ userCode }) => operator.approveDevice({ user_code: userCode, username }),
+		});
+		return {
+			token: credentials.accessToken,
+			refreshToken: credentials.refreshToken,
+			client: new Client({ tokens: staticTokenSource(this.url, credentials.accessToken) }),
+		};
+	}
+
+	async stop(): Promise<void> {
+		const code = await this.process.stop();
+		if (code !== 0) throw new Error(`the cloud ended with ${code}:\n${this.process.output.slice(-3000)}`);
+		rmSync(this.home, { recursive: true, force: true });
+	}
+}
