@@ -65,7 +65,11 @@ function roles(deployment: Deployment, endpoint: TestEndpoint): Record<string, n
 	};
 }
 
-async function throughput(executor: Executor, submit: (i: number) => PromiseLike<unknown>, count: number): Promise<number> {
+async function throughput(
+	executor: Executor,
+	submit: (i: number) => PromiseLike<unknown>,
+	count: number,
+): Promise<number> {
 	const started = performance.now();
 	const futures: PromiseLike<unknown>[] = [];
 	for (let i = 0; i < count; i++) futures.push(submit(i));
@@ -161,8 +165,13 @@ function print(all: Figures[]): void {
 		row(`latency of one warm task, ${p} of 500 (ms)`, (f) => f.latencyMs[p].toFixed(1));
 	row("daemon start to first result (ms)", (f) => rate(f.firstResultMs));
 	const rolesNamed = [...new Set(all.flatMap((f) => Object.keys(f.cpuUsPerTask)))];
-	for (const role of rolesNamed) row(`CPU per task, ${role} (µs)`, (f) => f.cpuUsPerTask[role]?.toFixed(0) ?? "in cloud");
-	row("CPU per task, all (µs)", (f) => Object.values(f.cpuUsPerTask).reduce((a, b) => a + b, 0).toFixed(0));
+	for (const role of rolesNamed)
+		row(`CPU per task, ${role} (µs)`, (f) => f.cpuUsPerTask[role]?.toFixed(0) ?? "in cloud");
+	row("CPU per task, all (µs)", (f) =>
+		Object.values(f.cpuUsPerTask)
+			.reduce((a, b) => a + b, 0)
+			.toFixed(0),
+	);
 	for (const role of rolesNamed)
 		row(`memory with ${rate(queued)} queued, ${role} (MB)`, (f) =>
 			f.memoryBytesQueued[role] === undefined ? "in cloud" : (f.memoryBytesQueued[role] / 1e6).toFixed(0),
@@ -177,6 +186,10 @@ console.log(
 	`\n${cpus().length} cores (${cpus()[0]?.model.trim()}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Node.js ${process.versions.node}\n`,
 );
 print(figures);
-const json = JSON.stringify({ at: new Date().toISOString(), node: process.versions.node, cores: cpus().length, figures }, null, "\t");
+const json = JSON.stringify(
+	{ at: new Date().toISOString(), node: process.versions.node, cores: cpus().length, figures },
+	null,
+	"\t",
+);
 if (options.json) writeFileSync(options.json, `${json}\n`);
 else console.log(`\n${json}`);
