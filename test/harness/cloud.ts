@@ -56,10 +56,16 @@ export class TestCloud {
 		return readFileSync(join(this.home, "cloud", "operator-token"), "utf8").trim();
 	}
 
+	/** An account whose password is its name and `-password`. */
+	async createAccount(username: string): Promise<void> {
+		const operator = new Client({ tokens: staticTokenSource(this.url, this.operatorToken) });
+		await operator.createAccount({ username, password: `${username}-password` });
+	}
+
 	/** A new account and its access token, got by the device flow that the operator approves. */
 	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
 		const operator = new Client({ tokens: staticTokenSource(this.url, this.operatorToken) });
-		await operator.createAccount({ username, password: `${username}-password` });
+		await this.createAccount(username);
 		const credentials = await deviceLogin({
 			cloudUrl: this.url,
 			onPrompt: ({ userCode }) => operator.approveDevice({ user_code: userCode, username }),
