@@ -1,5 +1,6 @@
 /** Statements about endpoints: registration, lease, heartbeat. */
 import type { AccountId, EndpointId, FunctionId } from "@errand/proto";
+import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
 export interface EndpointRow {
@@ -73,7 +74,7 @@ export async function upsertEndpoint(session: Session, row: Registration): Promi
 		on conflict (id) do update set name = excluded.name, display_name = excluded.display_name, public = excluded.public,
 			allowed_functions = excluded.allowed_functions, registration = excluded.registration, deleted_at = null
 		where endpoints.owner_id = excluded.owner_id`,
-		[row.id, row.owner, row.name, row.displayName, row.public, row.allowedFunctions, JSON.stringify(row.registration)],
+		[row.id, row.owner, row.name, row.displayName, row.public, row.allowedFunctions, toJsonb(row.registration)],
 	);
 	return rowCount === 1;
 }
@@ -176,7 +177,7 @@ export async function recordHeartbeats(session: Session, heartbeats: readonly He
 			heartbeats.map((h) => h.endpoint),
 			heartbeats.map((h) => h.periodMs),
 			heartbeats.map((h) => h.active),
-			heartbeats.map((h) => JSON.stringify(h.details)),
+			heartbeats.map((h) => toJsonb(h.details)),
 		],
 	);
 }

@@ -1,5 +1,6 @@
 /** Statements about registered functions. A function never changes; deleting hides it. */
 import type { AccountId, FunctionId } from "@errand/proto";
+import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
 export interface FunctionRow {
@@ -22,7 +23,7 @@ export async function insertFunction(session: Session, row: Omit<FunctionRow, "c
 	await session.query(
 		`insert into functions (id, owner_id, name, runtime, code, description, public, metadata)
 		values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing`,
-		[row.id, row.owner_id, row.name, row.runtime, row.code, row.description, row.public, JSON.stringify(row.metadata)],
+		[row.id, row.owner_id, row.name, row.runtime, row.code, row.description, row.public, toJsonb(row.metadata)],
 	);
 }
 

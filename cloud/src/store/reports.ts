@@ -1,5 +1,6 @@
 /** Statements about what happens to a task before its end: states and output. */
 import type { EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
 export interface ReportedTask {
@@ -45,7 +46,7 @@ export async function moveTasks(session: Session, moves: readonly Moves[]): Prom
 		`update tasks t set state = m.state, transitions = t.transitions || m.transitions
 		from unnest($1::uuid[], $2::smallint[], $3::jsonb[]) as m (id, state, transitions)
 		where t.id = m.id and t.finished_seq is null`,
-		[moves.map((m) => m.id), moves.map((m) => m.state), moves.map((m) => JSON.stringify(m.transitions))],
+		[moves.map((m) => m.id), moves.map((m) => m.state), moves.map((m) => toJsonb(m.transitions))],
 	);
 }
 

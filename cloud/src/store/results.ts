@@ -1,5 +1,7 @@
 /** Statements that end tasks, and that read how they ended. */
 import type { AccountId, EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import type { ExecutionDocument, FailureDocument } from "@errand/proto/rest";
+import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 import type { BlobRow } from "./tasks.ts";
 
@@ -13,10 +15,8 @@ export interface Ending {
 	/** One serialized buffer; empty when `blob` or `failure` is set. */
 	readonly value: Uint8Array | null;
 	readonly blob: BlobRow | null;
-	/** JSON of a failure document. */
-	readonly failure: string | null;
-	/** JSON of an execution document. */
-	readonly execution: string | null;
+	readonly failure: FailureDocument | null;
+	readonly execution: ExecutionDocument | null;
 	readonly stdoutBytes: number;
 	readonly stderrBytes: number;
 	/** For the list of transitions. */
@@ -83,8 +83,8 @@ export async function recordEndings(session: Session, endings: readonly Ending[]
 		endings.map((e) => e.value?.length ?? null),
 		endings.map((e) => (e.blob === null ? null : Buffer.from(e.blob.sha256).toString("hex"))),
 		endings.map((e) => e.blob?.sizeBytes ?? null),
-		endings.map((e) => e.failure),
-		endings.map((e) => e.execution),
+		endings.map((e) => toJsonb(e.failure)),
+		endings.map((e) => toJsonb(e.execution)),
 		endings.map((e) => e.stdoutBytes),
 		endings.map((e) => e.stderrBytes),
 		endings.map((e) => e.actor),
@@ -101,8 +101,8 @@ export interface ResultRow extends Recorded {
 	result: Buffer | null;
 	result_blob: Buffer | null;
 	result_blob_bytes: bigint | null;
-	failure: Record<string, unknown> | null;
-	execution: Record<string, unknown> | null;
+	failure: FailureDocument | null;
+	execution: ExecutionDocument | null;
 	stdout_bytes: bigint;
 	stderr_bytes: bigint;
 }

@@ -1,5 +1,7 @@
 /** Statements about tasks before their end: recording, reading, marking. */
 import type { AccountId, EndpointId, FunctionId, TaskGroupId, TaskId } from "@errand/proto";
+import type { ExecutionDocument, FailureDocument } from "@errand/proto/rest";
+import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
 /** Tasks of one request: what they share, and per task its id, function and payload. */
@@ -47,6 +49,7 @@ const insertText = `
 			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of
 		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[])
 			as t (n, id, function_id, at, size, blob, blob_bytes) join accepted a on a.n = t.n
+		on conflict (id) do nothing -- the same statement sent again after a lost connection
 		returning seq
 	)
 	select array(select n from accepted) as accepted, (select max(seq) from written) as max_seq`;
@@ -60,10 +63,15 @@ export async function insertTasks(
 	dispatcher: number,
 	requests: readonly NewTasks[],
 ): Promise<{ accepted: ReadonlySet<number>; maxSeq: bigint | null }> {
+	const heads: { n: number; request: NewTasks }[] = [];
 	const rows: { n: number; task: NewTask; at: number }[] = [];
 	const payloads: Uint8Array[] = [];
 	let at = 0;
+	const keys = new Set<string>();
 	for (const [n, request] of requests.entries()) {
+		const key = request.submission?.key;
+		if (key !== undefined && keys.size === keys.add(key).size) continue; // the same request twice at once
+		heads.push({ n, request });
 		for (const task of request.tasks) {
 			rows.push({ n, task, at });
 			payloads.push(task.payload);
@@ -72,15 +80,15 @@ export async function insertTasks(
 	}
 	// One bytea cut by the server: an array of bytea would travel as hexadecimal text.
 	const result = await session.prepared<{ accepted: number[]; max_seq: bigint | null }>("insert-tasks", insertText, [
-		requests.map((_, n) => n),
-		requests.map((request) => request.group),
-		requests.map((request) => request.endpoint),
-		requests.map((request) => request.owner),
-		requests.map((request) => (request.resources === null ? null : JSON.stringify(request.resources))),
-		requests.map((request) => (request.resultSerializers === null ? null : JSON.stringify(request.resultSerializers))),
-		requests.map((request) => request.retryOf),
-		requests.map((request) => request.submission?.key ?? null),
-		requests.map((request) => hex(request.submission?.bodySha256)),
+		heads.map((h) => h.n),
+		heads.map((h) => h.request.group),
+		heads.map((h) => h.request.endpoint),
+		heads.map((h) => h.request.owner),
+		heads.map((h) => toJsonb(h.request.resources)),
+		heads.map((h) => toJsonb(h.request.resultSerializers)),
+		heads.map((h) => h.request.retryOf),
+		heads.map((h) => h.request.submission?.key ?? null),
+		heads.map((h) => hex(h.request.submission?.bodySha256)),
 		rows.map((row) => row.n),
 		rows.map((row) => row.task.id),
 		rows.map((row) => row.task.function),
@@ -181,7 +189,7 @@ export interface TaskRow {
 	retry_of: TaskId | null;
 	finished_seq: bigint | null;
 	finished_at: Date | null;
-	failure: Record<string, unknown> | null;
+	failure: FailureDocument | null;
 }
 
 export interface WholeTaskRow extends TaskRow {
@@ -195,7 +203,7 @@ export interface WholeTaskRow extends TaskRow {
 	result: Buffer | null;
 	result_blob: Buffer | null;
 	result_blob_bytes: bigint | null;
-	execution: Record<string, unknown> | null;
+	execution: ExecutionDocument | null;
 	stdout_bytes: bigint;
 	stderr_bytes: bigint;
 }
