@@ -10,6 +10,7 @@ export const signingAlgorithm = "RS256";
 export interface SigningKey {
 	readonly kid: string;
 	readonly privateJwk: JWK;
+	readonly createdAtMs: number;
 }
 
 export interface SigningKeys {
@@ -41,9 +42,12 @@ export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: Signing
 		const before = current?.kid;
 		const row = rows.find((candidate) => candidate.retired_at === null);
 		// None for a moment while another process rotates: keep signing with the one in memory.
-		if (row?.private_jwk) current = { kid: row.kid, privateJwk: row.private_jwk };
+		if (row?.private_jwk) {
+			current = { kid: row.kid, privateJwk: row.private_jwk, createdAtMs: row.created_at.getTime() };
+		}
 		const known = rows.map((key) => key.public_jwk as JWK);
-		publicKeys = known.sort((a, b) => Number(b.kid === current?.kid) - Number(a.kid === current?.kid));
+		const sorted = known.sort((a, b) => Number(b.kid === current?.kid) - Number(a.kid === current?.kid));
+		if (sorted.map((key) => key.kid).join() !== publicKeys.map((key) => key.kid).join()) publicKeys = sorted;
 		if (before !== undefined && before !== current?.kid) for (const listener of listeners) listener();
 	}
 

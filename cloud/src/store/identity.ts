@@ -56,15 +56,7 @@ export async function insertAccount(
 	const { rowCount } = await db.query(
 		`insert into accounts (id, kind, username, name, email, admin, password_hash)
 		 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
-		[
-			account.id,
-			account.kind,
-			account.username,
-			account.name,
-			account.email,
-			account.admin,
-			account.password_hash,
-		],
+		[account.id, account.kind, account.username, account.name, account.email, account.admin, account.password_hash],
 	);
 	return rowCount === 1;
 }
@@ -161,15 +153,7 @@ export async function insertClient(db: IdentityDatabase, client: ClientRow): Pro
 	await db.query(
 		`insert into oauth_clients (id, kind, name, secret_sha256, account_id, owner_id, endpoint_id)
 		 values ($1, $2, $3, $4, $5, $6, $7)`,
-		[
-			client.id,
-			client.kind,
-			client.name,
-			client.secret_sha256,
-			client.account_id,
-			client.owner_id,
-			client.endpoint_id,
-		],
+		[client.id, client.kind, client.name, client.secret_sha256, client.account_id, client.owner_id, client.endpoint_id],
 	);
 }
 
@@ -256,7 +240,7 @@ export async function deleteRecordsOfGrant(db: IdentityDatabase, kind: string, g
 /** How many were removed. */
 export async function deleteExpiredRecords(db: IdentityDatabase, before: Date): Promise<number> {
 	const { rowCount } = await db.query("delete from oauth_records where expires_at < $1", [before]);
-	return rowCount ?? 0;
+	return rowCount;
 }
 
 /** The account (and endpoint) behind a live access token; undefined when it was revoked or its account is disabled. */
@@ -271,7 +255,10 @@ export async function holderOfToken(
 		 left join oauth_clients c on r.kind = 'ClientCredentials' and c.id::text = r.client_id
 		 join accounts a on a.id::text = case r.kind when 'AccessToken' then r.account_id else c.account_id::text end
 		 where r.kind in ('AccessToken', 'ClientCredentials') and r.id_sha256 = $1 and a.disabled_at is null
-			and coalesce(r.account_id, r.client_id) = $2`,
+			and coalesce(r.account_id, r.client_id) = $2
+			and (r.grant_id is null or exists (
+				select from oauth_records g where g.kind = 'Grant' and g.id_sha256 = sha256(convert_to(r.grant_id, 'UTF8'))
+			))`,
 		[tokenSha256, subject],
 	);
 	return rows[0];
