@@ -326,30 +326,29 @@ test("introspection tells a service about a live token and nothing about another
 	expect(anonymous.status).toBe(400);
 });
 
-test("a revoked token is refused within the lag, and a revoked refresh token ends the whole login", async () => {
-	const login = await deviceLogin();
-	expect((await whoami(login.access_token)).status).toBe(200);
-	const revoked = await post("/v2/oauth2/token/revoke", { token: login.access_token, client_id: errandClientId });
-	expect(revoked.status).toBe(200);
-	nowOffsetMs += revocationLagMs;
-	const refused = await whoami(login.access_token);
-	expect(refused.status).toBe(401);
-	expect(refused.body).toMatchObject({ code: "INVALID_AUTH_TOKEN", http_status_code: 401, status: "Failed" });
-	const renewed = await token({
-		grant_type: "refresh_token",
-		refresh_token: login.refresh_token ?? "",
-		client_id: errandClientId,
-	});
-	expect(renewed.status).toBe(200);
-	await post("/v2/oauth2/token/revoke", { token: renewed.body.refresh_token ?? "", client_id: errandClientId });
-	expect((await whoami(renewed.body.access_token)).status).toBe(401);
+test("a revoked token is refused within the lag, and its whole login with it, but no other login", async () => {
+	const renew = (login: TokenDocument) =>
+		token({ grant_type: "refresh_token", refresh_token: login.refresh_token ?? "", client_id: errandClientId });
+	const other = await deviceLogin();
+	for (const shown of ["access_token", "refresh_token"] as const) {
+		const login = await deviceLogin();
+		expect((await whoami(login.access_token)).status).toBe(200);
+		const revoked = await post("/v2/oauth2/token/revoke", { token: login[shown] ?? "", client_id: errandClientId });
+		expect(revoked.status).toBe(200);
+		nowOffsetMs += revocationLagMs;
+		const refused = await whoami(login.access_token);
+		expect(refused.status).toBe(401);
+		expect(refused.body).toMatchObject({ code: "INVALID_AUTH_TOKEN", http_status_code: 401, status: "Failed" });
+		expect((await renew(login)).body.error).toBe("invalid_grant");
+	}
+	expect((await renew(other)).status).toBe(200);
 });
 
 test("tokens that ended, are for another service, or are forged are refused", async () => {
 	const login = await deviceLogin();
 	const { verifier } = cloud.identity;
 	const refused = async (bad: string, reason: RegExp): Promise<void> => {
-		await expect(verifier.verify(bad)).rejects.toMatchObject({ code: "INVALID_AUTH_TOKEN", message: reason });
+		await expect(verifier.verify(bad)).rejects.toMatchObject({ code: "INVALID_AUTH_TOKEN", message: expect.stringMatching(reason) });
 	};
 	await refused(login.other_tokens[0]?.access_token ?? "", /another service/);
 	await refused(login.id_token ?? "", /not valid/);
