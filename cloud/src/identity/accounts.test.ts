@@ -99,7 +99,9 @@ test("administrators make and list accounts; others may not, and no reply carrie
 	});
 	const { access_token: token } = (await reply.json()) as { access_token: string };
 	expect((await call("GET", "/v1/accounts", token)).body).toMatchObject({ code: "FORBIDDEN" });
-	expect((await call("POST", "/v1/accounts", token, { username: "eve", password: "a long password" })).status).toBe(403);
+	expect((await call("POST", "/v1/accounts", token, { username: "eve", password: "a long password" })).status).toBe(
+		403,
+	);
 });
 
 test("passwords are kept as salted scrypt with their parameters, and wrong ones are told apart", async () => {

@@ -348,7 +348,10 @@ test("tokens that ended, are for another service, or are forged are refused", as
 	const login = await deviceLogin();
 	const { verifier } = cloud.identity;
 	const refused = async (bad: string, reason: RegExp): Promise<void> => {
-		await expect(verifier.verify(bad)).rejects.toMatchObject({ code: "INVALID_AUTH_TOKEN", message: expect.stringMatching(reason) });
+		await expect(verifier.verify(bad)).rejects.toMatchObject({
+			code: "INVALID_AUTH_TOKEN",
+			message: expect.stringMatching(reason),
+		});
 	};
 	await refused(login.other_tokens[0]?.access_token ?? "", /another service/);
 	await refused(login.id_token ?? "", /not valid/);

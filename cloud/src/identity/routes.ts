@@ -184,7 +184,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 			version: options.version,
 			issuer: issuerUrl,
 			client_id: errandClientId,
-			scopes: [computeScope, "openid", "profile", "email"],
+			scopes: [computeScope],
 			inline_limit_bytes: inlineLimitBytes,
 			submit_limit_bytes: submitLimitBytes,
 			submit_limit_tasks: submitLimitTasks,
