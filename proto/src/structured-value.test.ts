@@ -8,11 +8,11 @@ test("NEW-14: values keep what structured clone keeps", () => {
 		big: 7n,
 		not: undefined,
 	};
-	cycle["self"] = cycle;
-	cycle["bytes"] = new Float64Array([1.5, Number.NaN]);
+	cycle.self = cycle;
+	cycle.bytes = new Float64Array([1.5, Number.NaN]);
 	const back = parseStructured(stringifyStructured(cycle)) as typeof cycle;
 	expect(back).toEqual(cycle);
-	expect(back["self"]).toBe(back);
+	expect(back.self).toBe(back);
 });
 
 test("an error keeps its class, name, message, stack and cause", () => {
