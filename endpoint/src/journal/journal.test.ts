@@ -46,7 +46,7 @@ const resultsOf = (ids: readonly TaskId[], valueBytes = 5): Uint8Array =>
 		create(ResultBatchSchema, {
 			results: ids.map((id) => ({
 				taskId: idToBytes(id),
-				outcome: { case: "value", value: new Uint8Array(valueBytes) },
+				outcome: { case: "value" as const, value: new Uint8Array(valueBytes) },
 			})),
 		}),
 	);
@@ -115,16 +115,16 @@ describe("journal", () => {
 		for (let size = begin; size <= whole.length; size++) {
 			const copy = mkdtempSync(join(directory, "cut-"));
 			writeFileSync(join(copy, "00000001.journal"), whole.subarray(0, size));
-			const expected = states.filter((state) => state.sizeBytes <= size).at(-1);
+			const expected = states.filter((state) => state.sizeBytes <= size).at(-1) as (typeof states)[number];
 			const cut = await openJournal({ directory: copy });
-			expect(cut.recovered.open.map((task) => task.id)).toEqual(expected?.open);
-			expect(cut.recovered.unconfirmed).toHaveLength(expected?.unconfirmed as number);
-			expect([...cut.recovered.finished.keys()]).toEqual(expected?.finished);
+			expect(cut.recovered.open.map((task) => task.id)).toEqual(expected.open);
+			expect(cut.recovered.unconfirmed).toHaveLength(expected.unconfirmed as number);
+			expect([...cut.recovered.finished.keys()]).toEqual(expected.finished);
 			const next = newId<TaskId>();
 			await cut.accept(batchOf([next]));
 			await cut.close();
 			const after = await openJournal({ directory: copy });
-			expect(after.recovered.open.map((task) => task.id)).toEqual([...(expected?.open as TaskId[]), next]);
+			expect(after.recovered.open.map((task) => task.id)).toEqual([...(expected.open as TaskId[]), next]);
 			await after.close();
 		}
 	});

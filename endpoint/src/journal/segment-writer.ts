@@ -62,7 +62,7 @@ export class SegmentWriter {
 
 	/** Everything added so far is on the disk, and the file is closed. */
 	async close(): Promise<void> {
-		while (this.#busy) await this.#busy;
+		while (this.#busy !== undefined) await this.#busy;
 		try {
 			if (!this.#failure) await this.#file.datasync();
 		} finally {
