@@ -99,7 +99,7 @@ describe.each(deploymentNames)("the story on the %s deployment", (name) => {
 	});
 
 	test("GC-7, NEW-5: a running task is cancelled, and its process is gone", async () => {
-		const future = executor.submit(shell("echo $$; sleep 600"), {});
+		const future = executor.submit(shell("echo $$; sleep 600"));
 		let pid = 0;
 		for await (const line of future.stdout()) {
 			pid = Number(line);
@@ -118,7 +118,7 @@ describe.each(deploymentNames)("the story on the %s deployment", (name) => {
 			}),
 		).rejects.toBeInstanceOf(TimeoutError);
 		await brief.close();
-		const command = await executor.submit(shell("echo begun; sleep 600", { walltimeMs: 300 }), {});
+		const command = await executor.submit(shell("echo begun; sleep 600", { walltimeMs: 300 }));
 		expect(command).toMatchObject({ returncode: 124, stdout: "begun\n" });
 	});
 
@@ -138,7 +138,7 @@ describe.each(deploymentNames)("the story on the %s deployment", (name) => {
 		await failing.catch(() => undefined);
 		await first.close();
 		const again = await Executor.reload({ taskGroup: first.taskGroup, client });
-		const values = await Promise.allSettled(again);
+		const values = await Promise.allSettled([...again]);
 		expect(values.map((v) => (v.status === "fulfilled" ? v.value : v.reason.message))).toEqual(
 			expect.arrayContaining([10, 20, 30, expect.stringContaining("kept")]),
 		);

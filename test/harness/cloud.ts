@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Client, deviceLogin, staticTokenSource } from "@errand/sdk";
+import { Client, deviceLogin } from "@errand/sdk";
 import { randomPort } from "./ports.ts";
 import { LoggedProcess } from "./process.ts";
 
@@ -58,23 +58,32 @@ export class TestCloud {
 
 	/** An account whose password is its name and `-password`. */
 	async createAccount(username: string): Promise<void> {
-		const operator = new Client({ tokens: staticTokenSource(this.url, this.operatorToken) });
+		const operator = new Client({ cloudUrl: this.url, token: this.operatorToken });
 		await operator.createAccount({ username, password: `${username}-password` });
 	}
 
 	/** A new account and its access token, got by the device flow that the operator approves. */
 	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
-		const operator = new Client({ tokens: staticTokenSource(this.url, this.operatorToken) });
 		await this.createAccount(username);
 		const credentials = await deviceLogin({
 			cloudUrl: this.url,
-			onPrompt: ({ userCode }) => operator.approveDevice({ user_code: userCode, username }),
+			onPrompt: ({ userCode }) => this.#approve(userCode, username),
 		});
 		return {
 			token: credentials.accessToken,
 			refreshToken: credentials.refreshToken,
-			client: new Client({ tokens: staticTokenSource(this.url, credentials.accessToken) }),
+			client: new Client({ cloudUrl: this.url, token: credentials.accessToken }),
 		};
+	}
+
+	/** As whoever owns the state directory may. */
+	async #approve(userCode: string, username: string): Promise<void> {
+		const reply = await fetch(`${this.url}/v1/device-approvals`, {
+			method: "POST",
+			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },
+			body: JSON.stringify({ user_code: userCode, username }),
+		});
+		if (!reply.ok) throw new Error(`the device was not approved: ${await reply.text()}`);
 	}
 
 	async stop(): Promise<void> {

@@ -119,11 +119,11 @@ async function measure(name: DeploymentName): Promise<Figures> {
 			pythonRounds.push(await throughput(executor, (i) => executor.submit(identity, i), tasks));
 
 		const nothing = shell("true");
-		await executor.submit(nothing, {});
-		const commands = await throughput(executor, () => executor.submit(nothing, {}), 500);
+		await executor.submit(nothing);
+		const commands = await throughput(executor, () => executor.submit(nothing), 500);
 
 		// Both workers sleep while the queue fills.
-		const blockers = [0, 1, 2, 3].map(() => executor.submit(shell("sleep 600"), {}));
+		const blockers = [0, 1, 2, 3].map(() => executor.submit(shell("sleep 600")));
 		const waiting = Array.from({ length: queued }, (_, i) => executor.submit(noop, i));
 		await Promise.all(waiting.slice(-1).map((future) => future.accepted));
 		await Promise.all(waiting.map((future) => future.accepted));
