@@ -58,7 +58,7 @@ export async function openDispatch(ports: {
 	const { database, events, log } = ports;
 	const outlet = new Outlet(ports);
 	const self = await insertDispatcher(database, leaseMs);
-	let processes = 1;
+	let processes = await renewDispatcher(database, self, 0n, leaseMs);
 	let closed = false;
 
 	// The watermark: a statement that starts when `seen` is the highest sequence number known draws only higher ones, so

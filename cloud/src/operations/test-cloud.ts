@@ -73,6 +73,7 @@ export class FakeBus implements MessagePublisher, MessageSource {
 	#watchers: { matches: () => boolean; done: () => void }[] = [];
 	/** Set: nothing is confirmed any more, as when the broker is away. */
 	stalled = false;
+	readonly #taken = new Set<Message>();
 	readonly outcomes: ("ack" | "requeue" | "drop")[] = [];
 
 	async publish(exchange: string, key: string, body: Uint8Array, properties: { contentType: string }): Promise<void> {
@@ -97,6 +98,11 @@ export class FakeBus implements MessagePublisher, MessageSource {
 		return new Promise((done) => this.#watchers.push({ matches, done }));
 	}
 
+	/** Resolves when the cloud has acknowledged or refused this message. */
+	taken(message: Message): Promise<void> {
+		return this.until(() => this.#taken.has(message));
+	}
+
 	/** As a broker does after a lost connection: the message comes once more. */
 	redeliver(queue: string, message: Message): void {
 		this.#deliver(queue, message, true);
@@ -110,6 +116,7 @@ export class FakeBus implements MessagePublisher, MessageSource {
 		}
 		const settle = (outcome: "ack" | "requeue" | "drop"): void => {
 			this.outcomes.push(outcome);
+			this.#taken.add(message);
 			if (outcome === "requeue") this.#deliver(queue, message, true);
 			this.#notice();
 		};
@@ -157,21 +164,19 @@ export class FakeBus implements MessagePublisher, MessageSource {
 
 	/** Resolves when the cloud has taken it. */
 	async reports(endpoint: EndpointId, reports: ReportInit[]): Promise<void> {
-		const settled = this.outcomes.length + 1;
 		const body = toBinary(ReportBatchSchema, create(ReportBatchSchema, { reports }));
 		await this.publish(exchanges.reports, routingKey(endpoint, "reports"), body, {
 			contentType: contentTypes.reportBatch,
 		});
-		await this.until(() => this.outcomes.length >= settled);
+		await this.taken(this.sent.at(-1) as Message);
 	}
 
 	async heartbeat(endpoint: EndpointId, state: Record<string, unknown>): Promise<void> {
-		const settled = this.outcomes.length + 1;
 		const body = encodeMessage("ep_status_report", { endpoint_id: endpoint, global_state: state, task_statuses: {} });
 		await this.publish(exchanges.heartbeats, routingKey(endpoint, "heartbeats"), body, {
 			contentType: contentTypes.json,
 		});
-		await this.until(() => this.outcomes.length >= settled);
+		await this.taken(this.sent.at(-1) as Message);
 	}
 }
 

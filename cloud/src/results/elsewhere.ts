@@ -14,6 +14,8 @@ export interface Elsewhere {
 const channel = "errand_results";
 /** A notification holds 8,000 bytes: a sender, and ids of 36 characters with a comma. */
 const groupsPerMessage = 200;
+/** After hearing from another process it is spoken to for this long, whether it is counted or not. */
+const companyMs = 30_000;
 
 export async function openElsewhere(ports: {
 	database: Database;
@@ -25,12 +27,15 @@ export async function openElsewhere(ports: {
 	const { database, events, log } = ports;
 	const self = randomUUID();
 	let heardAt = new Date();
+	/** Somebody who has just started may not be counted yet. */
+	let companyUntilMs = 0;
 
 	const listener = await database.listen(
 		channel,
 		(payload) => {
 			const [sender, ...groups] = payload.split(",");
 			if (sender === self) return;
+			companyUntilMs = Date.now() + companyMs;
 			heardAt = new Date();
 			for (const group of groups as TaskGroupId[]) events.emit("results:elsewhere", { group });
 		},
@@ -46,9 +51,10 @@ export async function openElsewhere(ports: {
 				);
 		},
 	);
+	await database.query("select pg_notify($1, $2)", [channel, self]);
 	return {
 		async tellOthers(groups) {
-			if (ports.processes() < 2) return;
+			if (ports.processes() < 2 && Date.now() > companyUntilMs) return;
 			for (let at = 0; at < groups.length; at += groupsPerMessage) {
 				const payload = [self, ...groups.slice(at, at + groupsPerMessage)].join(",");
 				await database.query("select pg_notify($1, $2)", [channel, payload]);
