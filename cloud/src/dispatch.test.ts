@@ -171,12 +171,7 @@ test("BAL-2: whatever the order of events, a task only takes steps of the publis
 						await cloud.bus.reports(from, [
 							{ taskId, atUs: 1e15, event: { case: "state", value: { state: step.state, host: "", reason: "" } } },
 						]);
-					else if (step.how === "cancelled") await cloud.bus.results(from, [{ taskId, cancelled: true }]);
-					else if (step.how === "failed")
-						await cloud.bus.results(from, [
-							{ taskId, outcome: { case: "failure", value: { code: "FUNCTION_FAILED" } } },
-						]);
-					else await cloud.bus.results(from, [success(id, "11\n1")]);
+					else await cloud.bus.taken(await cloud.bus.results(from, [endings(id)[step.how]]));
 				}
 			}
 			cloud.events.off("task:reported", onState);

@@ -98,7 +98,12 @@ export async function openDispatch(ports: {
 			return "repeat";
 		}
 		events.emit("tasks:submitted", { group: request.group, endpoint: request.endpoint, count: request.tasks.length });
-		const confirmed = outlet.publish(request.endpoint, toOutgoing(request)).finally(() => underWay.delete(request));
+		// Unconfirmed it stays above the watermark, and whoever comes after this process publishes it.
+		const confirmed = outlet.publish(request.endpoint, toOutgoing(request)).then(
+			() => underWay.delete(request),
+			(cause: unknown) =>
+				log.warn({ endpoint: request.endpoint, reason: String(cause) }, "tasks were not published yet"),
+		);
 		await within(confirmed, confirmPatienceMs);
 		return "recorded";
 	}
