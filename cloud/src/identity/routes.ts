@@ -14,7 +14,7 @@ import type { Logger } from "pino";
 import * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
 import { accountById, accountsByIds, accountsByUsernames } from "../store/identity.ts";
-import { authCodePage, errorPage, stylePath } from "../web/identity-pages.ts";
+import { authCodePage, errorPage, icon, iconPath, stylePath } from "../web/identity-pages.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { Accounts } from "./accounts.ts";
 import { authenticate } from "./bearer.ts";
@@ -122,10 +122,15 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	});
 
 	// ── pages ────────────────────────────────────────────────────────────────────────────────────────────────────
-	router.get(stylePath, (_request, response) => {
-		response.set({ "Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff" });
-		response.type("css").send(options.styleSheet);
-	});
+	for (const [path, type, text] of [
+		[stylePath, "css", options.styleSheet],
+		[iconPath, "svg", icon],
+	] as const) {
+		router.get(path, (_request, response) => {
+			response.set({ "Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff" });
+			response.type(type).send(text);
+		});
+	}
 	router.get(authCodePath, (request, response) => {
 		pagePolicy(response, []);
 		const { code, error, error_description: detail } = request.query;

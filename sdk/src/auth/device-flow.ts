@@ -24,6 +24,8 @@ export interface DeviceFlowOptions {
 	/** Shows the code; the cloud is asked for the first time when it resolves. */
 	onPrompt: (prompt: DevicePrompt) => void | Promise<void>;
 	signal?: AbortSignal;
+	/** What the confirmation page calls the program that asks; a browser says its own name instead. */
+	program?: string;
 	/** Waits; for tests. */
 	sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
@@ -70,7 +72,9 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 	if (deviceEndpoint === undefined) {
 		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
 	}
-	const reply = await postForm(deviceEndpoint, { client_id: clientId, scope: addresses.scopes.join(" ") }, {}, signal);
+	const request = { client_id: clientId, scope: addresses.scopes.join(" ") };
+	const headers = options.program === undefined ? {} : { "user-agent": options.program.replace(/[^ -~]/g, "?") };
+	const reply = await postForm(deviceEndpoint, request, headers, signal);
 	const expiresInS = Number(reply.expires_in);
 	const deadlineMs = performance.now() + expiresInS * 1000;
 	await options.onPrompt({

@@ -1,4 +1,5 @@
 /** Logging this machine's user in and out: the device flow, kept in the credentials file. */
+import { hostname } from "node:os";
 import { errandHome, readLogins, type StoredLogin, updateLogins, withTokens } from "./credential-store.ts";
 import { type DeviceFlowOptions, runDeviceFlow } from "./device-flow.ts";
 import { normalizeCloudUrl, postForm } from "./oauth.ts";
@@ -23,7 +24,10 @@ async function revoke(login: StoredLogin): Promise<void> {
  * when that aborts.
  */
 export async function deviceLogin(options: DeviceLoginOptions): Promise<{ cloudUrl: string }> {
-	const { cloudUrl, addresses, tokens } = await runDeviceFlow(options);
+	const { cloudUrl, addresses, tokens } = await runDeviceFlow({
+		program: `errand on ${hostname()}`,
+		...options,
+	});
 	const login = withTokens(
 		{
 			client_id: addresses.clientId,
