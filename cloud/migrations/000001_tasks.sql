@@ -50,7 +50,8 @@ create table task_groups (
 	result_queue boolean not null default false
 );
 
--- One row per living cloud process that submits. Tasks above its watermark may not have reached the broker.
+-- One row per cloud process that submits. Its unfinished tasks above the watermark may not have reached the broker:
+-- when its lease has ended, another process publishes them again.
 create table dispatchers (
 	id integer primary key generated always as identity,
 	lease_expires_at timestamptz not null,
@@ -99,6 +100,7 @@ alter table tasks alter column result set storage external;
 create index tasks_of_owner on tasks (owner_id, seq);
 create index tasks_of_group on tasks (group_id, finished_seq);
 create index tasks_unfinished on tasks (endpoint_id, seq) where finished_seq is null;
+create index tasks_to_cancel on tasks (endpoint_id) where finished_seq is null and cancel_requested_at is not null;
 create index tasks_finished_at on tasks using brin (finished_at) with (pages_per_range = 32);
 create index tasks_payload_blob on tasks (payload_blob) where payload_blob is not null;
 create index tasks_result_blob on tasks (result_blob) where result_blob is not null;
@@ -127,8 +129,9 @@ create table blob_grants (
 );
 create index blob_grants_by_blob on blob_grants (sha256);
 
--- One row per submit with an idempotency key: a repeat is recognised, another body under the same key refused.
+-- One row per submit with an idempotency key, written by the statement that writes its tasks: all of them or none.
 create table submissions (
+	-- Made from account, endpoint and the caller's key.
 	key uuid primary key,
 	body_sha256 bytea not null,
 	group_id uuid not null,

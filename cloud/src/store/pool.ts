@@ -32,6 +32,8 @@ export interface Database extends Session {
 	listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<AsyncDisposable>;
 	/** Rejects when the database does not answer within `timeoutMs`. */
 	check(timeoutMs: number): Promise<void>;
+	/** Statements that were sent again after a lost connection; the first sending may have been committed. */
+	readonly repeats: number;
 	close(): Promise<void>;
 }
 
@@ -53,6 +55,8 @@ const awayCodes = new Set([
 ]);
 /** Deadlock and serialization failure: the same transaction may succeed now. */
 const conflictCodes = new Set(["40P01", "40001"]);
+/** Characters that PostgreSQL has no place for: NUL, and surrogates without their other half. */
+const unstorableCodes = new Set(["22021", "22P05"]);
 
 export function openPool(options: { url: string; log: Log; maxConnections?: number }): Database {
 	const { log } = options;
@@ -68,6 +72,7 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 	const pool = new pg.Pool(config);
 	pool.on("error", (cause) => log.warn({ reason: cause.message }, "an idle database connection was lost"));
 	let closed = false;
+	let repeats = 0;
 
 	async function untilBack<T>(work: () => Promise<T>): Promise<T> {
 		const deadlineMs = Date.now() + outageLimitMs;
@@ -76,6 +81,10 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 				return await work();
 			} catch (cause) {
 				const conflict = conflictCodes.has(codeOf(cause));
+				if (unstorableCodes.has(codeOf(cause)))
+					throw new Fault("SEMANTICALLY_INVALID", "text with a NUL or half a character in it cannot be stored", {
+						cause,
+					});
 				if (closed || !(conflict || isAway(cause))) throw cause;
 				if (Date.now() + delayMs > deadlineMs)
 					throw new Fault("NOT_READY", "the database does not answer; try again in a few seconds", {
@@ -83,6 +92,7 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 						cause,
 					});
 				if (!conflict) log.warn({ reason: messageOf(cause), waitMs: delayMs }, "waiting for the database");
+				repeats++;
 				await sleep(delayMs * (0.5 + Math.random() / 2));
 			}
 		}
@@ -95,6 +105,9 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 			untilBack(async () => toRows<Row>(await pool.query({ name, text, values: values as unknown[] }))),
 		transaction: (work) => untilBack(() => inTransaction(pool, work)),
 		listen: (channel, onMessage, onGap) => openListener(config, log, channel, onMessage, onGap),
+		get repeats() {
+			return repeats;
+		},
 		async check(timeoutMs) {
 			const timeout = sleep(timeoutMs, undefined, { ref: false }).then(() => {
 				throw new Error(`the database did not answer within ${timeoutMs} ms`);
