@@ -19,7 +19,7 @@ export interface DevicePrompt {
 	expiresInS: number;
 }
 
-export interface DeviceFlowOptions {
+export interface DeviceLoginRequest {
 	cloudUrl: string;
 	/** Shows the code; the cloud is asked for the first time when it resolves. */
 	onPrompt: (prompt: DevicePrompt) => void | Promise<void>;
@@ -30,10 +30,9 @@ export interface DeviceFlowOptions {
 	sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
 
-export interface DeviceFlowResult {
-	cloudUrl: string;
-	addresses: CloudAddresses;
-	tokens: Tokens;
+export interface DeviceTokens extends Tokens {
+	readonly cloudUrl: string;
+	readonly addresses: CloudAddresses;
 }
 
 const grantType = "urn:ietf:params:oauth:grant-type:device_code";
@@ -64,7 +63,12 @@ const refusals: Readonly<Record<string, string>> = {
 	expired_token: "Nobody confirmed the code in time; log in again.",
 };
 
-export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceFlowResult> {
+/**
+ * Asks the cloud for a login and waits until a person has confirmed it; stores nothing.
+ * Rejects with a Fault `USER_UNAUTHENTICATED` when it was denied or not confirmed in time, with the signal's reason
+ * when that aborts.
+ */
+export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<DeviceTokens> {
 	const { signal, sleep = wait } = options;
 	const cloudUrl = normalizeCloudUrl(options.cloudUrl);
 	const addresses = await discover(cloudUrl, signal);
@@ -91,7 +95,7 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 		signal?.throwIfAborted();
 		try {
 			const tokens = readTokenReply(await postForm(tokenEndpoint, form, {}, signal), Date.now());
-			return { cloudUrl, addresses, tokens };
+			return { cloudUrl, addresses, ...tokens };
 		} catch (error) {
 			if (error instanceof OAuthError) {
 				if (error.code === "slow_down") intervalS += slowDownS;
@@ -100,11 +104,12 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 					throw new Fault("USER_UNAUTHENTICATED", message, { cause: error });
 				}
 				outageMs = 0;
-			} else if (error instanceof Fault && error.code === "NOT_READY") {
+			} else if (error instanceof Fault && (error.code === "NOT_READY" || error.code === "TOO_MANY_REQUESTS")) {
 				// The person may be typing while the cloud restarts.
-				outageMs = Math.min(Math.max(outageMs * 2, outageBackOff.firstMs), outageBackOff.mostMs);
+				const longerMs = Math.min(Math.max(outageMs * 2, outageBackOff.firstMs), outageBackOff.mostMs);
+				outageMs = Math.max(longerMs, (error.retryAfterS ?? 0) * 1000);
 			} else throw error;
-			const pauseMs = Math.max(intervalS * 1000, outageMs * (0.75 + Math.random() / 2));
+			const pauseMs = Math.max(intervalS * 1000, outageMs * (1 + Math.random() / 4));
 			if (performance.now() + pauseMs > deadlineMs) {
 				throw new Fault("USER_UNAUTHENTICATED", refusals.expired_token as string, { cause: error });
 			}
