@@ -12,7 +12,7 @@ import type { Operations } from "../operations/operations.ts";
 import { ResultFrames } from "./result-frames.ts";
 
 /** Where a reader's frames go. */
-export interface Sink {
+interface Sink {
 	/** Takes a frame; keeps the order; does not throw. */
 	send(text: string): void;
 	/** Bytes taken and not yet given to the network. */
