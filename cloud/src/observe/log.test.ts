@@ -12,8 +12,13 @@ test("secrets are never written, at any of the depths at which they turn up", ()
 		"three",
 	);
 	log.info({ config: { databaseUrl: secret, blobs: { secretAccessKey: secret } } }, "four");
+	log.child({ token: secret }).info({ list: [{ password: secret }] }, "five");
+	log.error({ err: Object.assign(new Error("refused"), { connection_url: secret }) }, "six");
+	const deep: Record<string, unknown> = { password: secret };
+	deep.self = deep;
+	log.info({ deep }, "seven");
 	const written = lines.join("");
 	expect(written).not.toContain(secret);
-	expect(written.match(/\[secret\]/g)).toHaveLength(9);
-	expect(written).toContain('"msg":"four"');
+	expect(written.match(/\[secret\]/g)).toHaveLength(19);
+	expect(lines).toHaveLength(7);
 });
