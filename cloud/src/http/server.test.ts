@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, get, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
 import { createLog } from "../observe/log.ts";
 import { openHttpServer } from "./server.ts";
@@ -15,6 +15,17 @@ test("before it serves, it tells every request to come back", async () => {
 	expect(await early.json()).toMatchObject({ code: "NOT_READY" });
 	server.serve({ handle: (_request, response) => void response.end("served"), upgrade });
 	expect(await (await fetch(server.url)).text()).toBe("served");
+	await server.close();
+});
+
+test("a request that offers another protocol than WebSocket is answered as if it did not", async () => {
+	const server = await openHttpServer({ host: "127.0.0.1", port: 0, log });
+	server.serve({ handle: (_request, response) => void response.end("served"), upgrade });
+	const request = get(server.url, { headers: { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c" } });
+	const [response] = (await once(request, "response")) as [IncomingMessage];
+	expect(response.statusCode).toBe(200);
+	response.resume();
+	await once(response, "end");
 	await server.close();
 });
 

@@ -49,7 +49,13 @@ export async function openHttpServer(options: { host: string; port: number; log:
 	const { host, log } = options;
 	let handlers = starting;
 	const server = createServer(
-		{ maxHeaderSize: headerLimitBytes, requestTimeout: requestTimeoutMs, keepAliveTimeout: keepAliveTimeoutMs },
+		{
+			maxHeaderSize: headerLimitBytes,
+			requestTimeout: requestTimeoutMs,
+			keepAliveTimeout: keepAliveTimeoutMs,
+			// Clients that offer HTTP/2 in clear (some do by default) are answered in HTTP/1.1.
+			shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === "websocket",
+		},
 		(request, response) => handlers.handle(request, response),
 	);
 	server.timeout = idleTimeoutMs;

@@ -7,6 +7,8 @@ import { WebSocketServer } from "ws";
 import type { App } from "../http/app.ts";
 import { authenticate, bearerToken } from "../http/authenticate.ts";
 import { toFault } from "../http/problem.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Hub } from "./hub.ts";
 import { type SessionMeans, StreamSession } from "./session.ts";
 
 /** What a client asks for, and gets back; the token travels beside it where a header cannot be set. */
@@ -26,6 +28,7 @@ const closeGraceMs = 2_000;
 
 export interface StreamOptions extends Omit<SessionMeans, "tokenNoticeMs" | "limiter"> {
 	readonly app: Pick<App, "limiter" | "cors" | "clientOf">;
+	readonly metrics: Pick<Metrics, "gauge">;
 	readonly beatMs?: number;
 	readonly tokenNoticeMs?: number;
 }
@@ -48,6 +51,7 @@ export function openStream(options: StreamOptions): StreamDoor {
 		log,
 		tokenNoticeMs: options.tokenNoticeMs ?? defaultTokenNoticeMs,
 	};
+	observeHub(options.hub, options.metrics);
 	const server = new WebSocketServer({
 		noServer: true,
 		clientTracking: false,
@@ -124,6 +128,17 @@ export function openStream(options: StreamOptions): StreamDoor {
 			clearTimeout(force);
 		},
 	};
+}
+
+function observeHub(hub: Hub, metrics: Pick<Metrics, "gauge">): void {
+	metrics.gauge("errand_stream_readers", "Open streams", () => hub.stats().readers);
+	metrics.gauge("errand_stream_subscriptions", "Followed task groups", () => hub.stats().subscriptions);
+	metrics.gauge(
+		"errand_stream_dropped_frames",
+		"Frames other than results that slow readers missed",
+		() => hub.stats().droppedFrames,
+	);
+	metrics.gauge("errand_stream_buffered_bytes", "What the slowest reader holds", () => hub.stats().bufferedBytes);
 }
 
 /** From the header, or from the list of subprotocols. */
