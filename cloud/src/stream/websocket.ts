@@ -1,4 +1,5 @@
 /** The WebSocket's door, `GET /v1/stream`: lets readers in, keeps their pulse, shows them out. */
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { Fault, toProblem } from "@errand/proto";
@@ -110,8 +111,9 @@ export function openStream(options: StreamOptions): StreamDoor {
 			const onError = (error: Error): void => log.debug({ err: error }, "stream request failed");
 			socket.on("error", onError);
 			admit(request, socket, head).catch((error: unknown) => {
-				const fault = toFault(error, "of the stream");
-				if (fault.httpStatus >= 500) log.error({ err: fault.cause ?? fault }, "stream request failed");
+				const requestId = randomUUID();
+				const fault = toFault(error, requestId);
+				if (fault.httpStatus >= 500) log.error({ requestId, err: fault.cause ?? fault }, "stream request failed");
 				refuseUpgrade(socket, fault);
 			});
 		},
