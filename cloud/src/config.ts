@@ -84,12 +84,15 @@ export const configVariables = z.strictObject({
 	ERRAND_CLOUD_S3_PREFIX: z.string().default("").describe("Put before every key in the bucket."),
 	ERRAND_CLOUD_S3_ACCESS_KEY_ID: someText.optional(),
 	ERRAND_CLOUD_S3_SECRET_ACCESS_KEY: someText.optional(),
-	ERRAND_CLOUD_OUTSIDE_ISSUER: baseUrl.optional().describe("An OpenID issuer whose tokens are accepted as well."),
+	ERRAND_CLOUD_OUTSIDE_ISSUER: urlOf("http", "https")
+		.optional()
+		.describe("An OpenID issuer whose tokens are accepted as well, exactly as its tokens spell it."),
 	ERRAND_CLOUD_OUTSIDE_AUDIENCE: someText.optional().describe("What its tokens must name as their audience."),
 	ERRAND_CLOUD_OUTSIDE_USERNAME_CLAIM: someText.default("preferred_username"),
 	ERRAND_CLOUD_OUTSIDE_NAME_CLAIM: someText.default("name"),
 	ERRAND_CLOUD_OUTSIDE_EMAIL_CLAIM: someText.default("email"),
 	ERRAND_CLOUD_OUTSIDE_SCOPE_CLAIM: someText.default("scope"),
+	ERRAND_CLOUD_OUTSIDE_REQUIRED_SCOPE: someText.optional().describe("A scope that its tokens must carry."),
 	ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS: list("subjects", (item) => item.length <= 255)
 		.default([])
 		.describe("Subjects (`sub`) of the outside issuer that administer this cloud."),
@@ -179,6 +182,8 @@ export interface CloudConfig {
 					readonly email: string;
 					readonly scope: string;
 				};
+				/** A scope that its tokens must carry. */
+				readonly requiredScope: string | undefined;
 				/** Subjects that administer this cloud. */
 				readonly administrators: readonly string[];
 		  }
@@ -287,6 +292,7 @@ function compose(v: Variables): CloudConfig {
 							email: v.ERRAND_CLOUD_OUTSIDE_EMAIL_CLAIM,
 							scope: v.ERRAND_CLOUD_OUTSIDE_SCOPE_CLAIM,
 						},
+						requiredScope: v.ERRAND_CLOUD_OUTSIDE_REQUIRED_SCOPE,
 						administrators: v.ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS,
 					}
 				: undefined,
