@@ -140,8 +140,7 @@ export class Rest {
 	): Promise<{ value: T } | { error: CloudError }> {
 		const headers: Record<string, string> = { accept: "application/json" };
 		if (request.anonymous !== true) {
-			headers["authorization"] =
-				`Bearer ${await this.#tokens.accessToken(forceRefresh ? { forceRefresh } : undefined)}`;
+			headers.authorization = `Bearer ${await this.#tokens.accessToken(forceRefresh ? { forceRefresh } : undefined)}`;
 		}
 		let body: string | Uint8Array<ArrayBuffer> | null = null;
 		if (request.bytes !== undefined) {

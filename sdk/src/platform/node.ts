@@ -39,10 +39,10 @@ async function build(file: string): Promise<string> {
 }
 
 export const platform: Platform = {
-	defaultCloudUrl: () => process.env["ERRAND_CLOUD_URL"] ?? "http://localhost:5000",
+	defaultCloudUrl: () => process.env.ERRAND_CLOUD_URL ?? "http://localhost:5000",
 
 	storedTokens(cloudUrl): TokenSource {
-		const token = process.env["ERRAND_TOKEN"];
+		const token = process.env.ERRAND_TOKEN;
 		if (token !== undefined && token !== "") {
 			return { cloudUrl: cloudUrl ?? platform.defaultCloudUrl(), accessToken: () => Promise.resolve(token) };
 		}
