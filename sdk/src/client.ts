@@ -13,9 +13,10 @@ import {
 import * as rest from "@errand/proto/rest";
 import * as z from "zod";
 import { platform } from "#platform";
+import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
-import { Rest, type RestOptions, type TokenSource } from "./rest.ts";
+import { Rest, type RestOptions } from "./rest.ts";
 
 export interface ClientOptions extends Omit<RestOptions, "tokens"> {
 	/**
@@ -316,7 +317,7 @@ export class Client {
 
 function tokenSource(token: string | TokenSource | undefined, cloudUrl: string | undefined): TokenSource {
 	if (typeof token === "string") {
-		return { cloudUrl: cloudUrl ?? platform.defaultCloudUrl(), accessToken: () => Promise.resolve(token) };
+		return staticTokenSource(cloudUrl ?? platform.defaultCloudUrl(), token);
 	}
 	if (token === undefined) return platform.storedTokens(cloudUrl);
 	if (cloudUrl === undefined) return token;

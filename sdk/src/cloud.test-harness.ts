@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo, Socket } from "node:net";
 import { joinBuffer, referenceOf, serializations, splitBuffer, splitSource, unpack } from "@errand/proto";
 import type { FailureDocument, StreamRequest, StreamResult } from "@errand/proto/rest";
+import { parseStructured, stringifyStructured } from "@errand/proto/structured-value";
 import { type WebSocket, WebSocketServer } from "ws";
-import { parseStructured, stringifyStructured } from "./serialize/structured-value.ts";
 
 export interface SeenRequest {
 	method: string;

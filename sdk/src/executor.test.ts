@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { setImmediate as turn } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openTestCloud, type TestCloud } from "./cloud.test-harness.ts";
 import {
 	CancelledError,
@@ -94,7 +96,9 @@ describe("an executor", () => {
 		const mean = python({ source: "def mean(xs, weights=None):\n    return 0\n", name: "mean" });
 		const value = await executor.submit(mean, [1, 2, 3], keywords({ weights: [1, 1, 2] }));
 		expect(value).toEqual({ args: "[[1,2,3]]", kwargs: '{"weights":[1,1,2]}' });
-		expect(() => executor.submit(mean, [1, { when: new Date() }])).toThrow(/arguments\[0\]\[1\]\.when is a Date/);
+		expect(() => executor.submit(mean, [1, { when: new Date() }])).toThrow(
+			/in the arguments, the value at \[0\]\[1\]\.when: a Date has no JSON form/,
+		);
 	});
 
 	test("a command's result has its five parts", async () => {
@@ -295,6 +299,28 @@ describe("an executor", () => {
 		await turn();
 		process.off("unhandledRejection", listen);
 		expect(unhandled).toEqual([]);
+	});
+
+	test("a program that forgets to close ends when its tasks have ended, and not before", async () => {
+		const program = `
+			const { Executor } = await import(${JSON.stringify(new URL("./index.ts", import.meta.url).href)});
+			const executor = new Executor({ endpoint: "local", cloudUrl: ${JSON.stringify(cloud.url)}, token: "good" });
+			executor.submit((x) => x + 1, 41).then((value) => console.log(value));
+		`;
+		const { promise, resolve: release } = Promise.withResolvers<void>();
+		cloud.before = () => promise;
+		const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+			stdio: ["ignore", "pipe", "inherit"],
+		});
+		const ended = once(child, "exit");
+		let printed = "";
+		child.stdout.on("data", (data) => {
+			printed += data;
+		});
+		await vi.waitUntil(() => cloud.sockets.size === 1 && cloud.tasks.size === 1, { timeout: 10_000 });
+		release();
+		expect(await ended).toEqual([0, null]);
+		expect(printed).toBe("42\n");
 	});
 
 	test("arguments that cannot travel are refused by their path", () => {

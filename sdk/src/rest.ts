@@ -3,18 +3,12 @@
  * Repeated: network errors, 429, 502, 503 and 504, as long as the request may be repeated (every one may: a submit
  * carries an idempotency key). `Retry-After` is obeyed. A 401 brings one fresh token and one repetition.
  */
-import { type FaultCode, isFaultCode } from "@errand/proto";
+import { Fault, type FaultCode, isFaultCode } from "@errand/proto";
 import type * as z from "zod";
+import type { TokenSource } from "./auth/token-source.ts";
 import { type BackOff, pause, waitBeforeMs } from "./back-off.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
-
-/** Who gives tokens; see `auth/`. */
-export interface TokenSource {
-	readonly cloudUrl: string;
-	/** A token that is good for at least a minute. `forceRefresh`: the last one was refused. */
-	accessToken(options?: { forceRefresh?: boolean }): Promise<string>;
-}
 
 export interface RestOptions {
 	tokens: TokenSource;
@@ -138,6 +132,42 @@ export class Rest {
 		forceRefresh: boolean,
 		read: (response: Response) => Promise<T>,
 	): Promise<{ value: T } | { error: CloudError }> {
+		const timeout = AbortSignal.timeout(this.#timeoutMs);
+		const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+		try {
+			const { headers, body } = await this.#contents(request, forceRefresh);
+			const response = await fetch(this.#url(request), {
+				method: request.method,
+				headers,
+				body,
+				signal,
+				redirect: "error",
+			});
+			if (response.ok) return { value: await read(response) };
+			return { error: await refusal(request, response) };
+		} catch (cause) {
+			if (cause instanceof CloudError) throw cause;
+			if (request.signal?.aborted) throw request.signal.reason;
+			if (cause instanceof Fault) {
+				return { error: new CloudError(cause.code, cause.message, { httpStatus: cause.httpStatus, cause }) };
+			}
+			return {
+				error: new CloudError(
+					"CLOUD_UNREACHABLE",
+					`${this.cloudUrl} cannot be reached: ${reason(cause, this.#timeoutMs)}`,
+					{
+						httpStatus: 0,
+						cause,
+					},
+				),
+			};
+		}
+	}
+
+	async #contents(
+		request: RestRequest,
+		forceRefresh: boolean,
+	): Promise<{ headers: Record<string, string>; body: string | Uint8Array<ArrayBuffer> | null }> {
 		const headers: Record<string, string> = { accept: "application/json" };
 		if (request.anonymous !== true) {
 			headers.authorization = `Bearer ${await this.#tokens.accessToken(forceRefresh ? { forceRefresh } : undefined)}`;
@@ -151,32 +181,7 @@ export class Rest {
 			body = JSON.stringify(request.body);
 		}
 		if (request.idempotencyKey !== undefined) headers["idempotency-key"] = request.idempotencyKey;
-		const timeout = AbortSignal.timeout(this.#timeoutMs);
-		const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
-		try {
-			const response = await fetch(this.#url(request), {
-				method: request.method,
-				headers,
-				body,
-				signal,
-				redirect: "error",
-			});
-			if (response.ok) return { value: await read(response) };
-			return { error: await refusal(request, response) };
-		} catch (cause) {
-			if (cause instanceof CloudError) throw cause;
-			if (request.signal?.aborted) throw request.signal.reason;
-			return {
-				error: new CloudError(
-					"CLOUD_UNREACHABLE",
-					`${this.cloudUrl} cannot be reached: ${reason(cause, this.#timeoutMs)}`,
-					{
-						httpStatus: 0,
-						cause,
-					},
-				),
-			};
-		}
+		return { headers, body };
 	}
 
 	#url({ path, query }: RestRequest): string {

@@ -56,7 +56,10 @@ test("a login goes on when the cloud hangs up for a moment", async () => {
 
 test("a denied login is an error with words, and stores nothing", async () => {
 	issuer.devicePolls.push([400, { error: "access_denied" }]);
-	await expect(login()).rejects.toMatchObject({ code: "USER_UNAUTHENTICATED", message: expect.stringMatching(/denied/) });
+	await expect(login()).rejects.toMatchObject({
+		code: "USER_UNAUTHENTICATED",
+		message: expect.stringMatching(/denied/),
+	});
 	expect(readLogins(directory).current).toBeUndefined();
 });
 

@@ -105,7 +105,7 @@ describe("python()", () => {
 		[{ "a key": new Date() }, 'arguments[0]["a key"]'],
 		[{ f: () => 1 }, "arguments[0].f"],
 		[{ deep: { bytes: new Uint8Array(1) } }, "arguments[0].deep.bytes"],
-		[{ missing: undefined }, "arguments[0].missing"],
+		[{ missing: [undefined] }, "arguments[0].missing[0]"],
 		[Object.assign(Object.create({ inherited: 1 }), { a: 1 }), "arguments[0]"],
 	])("refuses %o at %s", (value, path) => {
 		const f = python({ source: "def f(x): pass", name: "f" });
@@ -124,7 +124,7 @@ describe("python()", () => {
 		const value: Record<string, unknown> = { a: 1 };
 		expect(f.packArguments([value, value])).toContain('[{"a":1},{"a":1}]');
 		value.self = value;
-		expect(() => f.packArguments([value])).toThrow(/arguments\[0\]\.self is a reference to something that contains it/);
+		expect(() => f.packArguments([value])).toThrow(/the value at \[0\]\.self: a reference to what contains it/);
 	});
 });
 

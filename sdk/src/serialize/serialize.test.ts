@@ -1,10 +1,10 @@
 import { splitBuffer, unpack } from "@errand/proto";
+import { stringifyStructured } from "@errand/proto/structured-value";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SerializationError } from "../errors.ts";
 import { packStructured } from "./arguments.ts";
 import { readResult } from "./result.ts";
-import { stringifyStructured } from "./structured-value.ts";
 
 const anything = fc.anything({
 	withBigInt: true,
