@@ -142,6 +142,19 @@ describe("a request to the cloud", () => {
 		expect(times).toBe(4);
 	});
 
+	test("a submit outlasts an outage that a first contact does not", async () => {
+		let times = 0;
+		server.use(
+			http.post(`${base}/v3/endpoints/:id/submit`, () => {
+				times++;
+				if (times <= 12) return HttpResponse.error();
+				return HttpResponse.json({ request_id: group, task_group_id: group, endpoint_id: endpoint, tasks: {} });
+			}),
+		);
+		expect(await client({ retries: 2 }).submit(endpoint, { tasks: {} })).toMatchObject({ tasks: {} });
+		expect(times).toBe(13);
+	});
+
 	test("what may not be repeated is not, when its reply was lost", async () => {
 		let times = 0;
 		server.use(

@@ -123,6 +123,21 @@ describe("the stream of results", () => {
 		await expect(future).rejects.toBeInstanceOf(CloudError);
 	});
 
+	test("a complaint that may be otherwise later is no refusal: the stream opens again", async () => {
+		await using executor = open();
+		const release = gate();
+		const future = executor.submit(() => 1);
+		await future.accepted;
+		for (const code of ["NOT_READY", "INVALID_AUTH_TOKEN"]) {
+			await vi.waitUntil(() => cloud.sockets.size === 1);
+			const before = cloud.upgrades.length;
+			cloud.say(executor.taskGroup, { type: "error", code, detail: "not now" });
+			await vi.waitUntil(() => cloud.upgrades.length > before);
+		}
+		release();
+		expect(await future).toBe(1);
+	});
+
 	test("frames that this version does not know, or that are not JSON, do no harm", async () => {
 		await using executor = open();
 		await executor.submit(() => 1);
@@ -169,5 +184,6 @@ describe("where no WebSocket gets through", () => {
 		await using executor = open();
 		gate();
 		await expect(executor.submit(() => 1)).rejects.toMatchObject({ code: "FORBIDDEN" });
+		await expect(executor.submit(() => 2)).rejects.toMatchObject({ code: "FORBIDDEN" });
 	});
 });
