@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: source text under test has template strings
 import { describe, expect, test } from "vitest";
 import { CaptureError } from "../errors.ts";
-import { moduleOf } from "./capture.ts";
+import { capture, moduleOf } from "./capture.ts";
 import { workerGlobals } from "./worker-globals.ts";
 
 async function load(text: string, name = ""): Promise<(...args: unknown[]) => unknown> {
@@ -117,6 +117,13 @@ describe("a plain function", () => {
 		const fail = await load("() => { throw new Error('x'); }", "explode");
 		expect(() => fail()).toThrow(expect.objectContaining({ stack: expect.stringMatching(/at explode/) }));
 	});
+});
+
+test("a function written within a loop is looked at once", () => {
+	const [first, second] = [1, 2].map(() => (x: number) => x * 2);
+	if (first === undefined || second === undefined) throw new Error("two functions");
+	expect(first).not.toBe(second);
+	expect(capture(first)).toBe(capture(second));
 });
 
 test("every global of this Node.js may be used", () => {
