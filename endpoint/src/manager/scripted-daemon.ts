@@ -115,7 +115,8 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			attach: (call: Attach) => this.#attach(call),
 			getBlob: (call: ServerWritableStream<BlobReference, BlobChunk>) => {
 				const data = this.blobs.get(Buffer.from(call.request.sha256).toString("hex")) ?? Buffer.alloc(0);
-				call.end({ $typeName: "errand.v1.BlobChunk", data });
+				call.write({ $typeName: "errand.v1.BlobChunk", data });
+				call.end();
 			},
 			putBlob: (
 				call: ServerReadableStream<BlobChunk, BlobReference>,
@@ -279,6 +280,8 @@ export const python = (source: string, name = "f"): FunctionMessage =>
 	define(serializations.pythonSource, name, `${name}:${source}`);
 export const command = (text: string, more: object = {}): FunctionMessage =>
 	define(serializations.command, "command", JSON.stringify({ command: text, ...more }));
+
+export const hexOf = (ids: readonly Uint8Array[] = []): string[] => ids.map((id) => Buffer.from(id).toString("hex"));
 
 /** The buffer of a result that is a value; throws with the failure when it is not. */
 export function valueIn({ outcome }: Result): string {
