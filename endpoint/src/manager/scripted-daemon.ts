@@ -45,6 +45,8 @@ export interface ScriptedDaemonOptions {
 	options?: Record<string, unknown>;
 	acknowledge?: boolean;
 	environment?: Record<string, string>;
+	/** The manager's command; its sources on this Node.js unless told otherwise. */
+	program?: readonly [string, ...string[]];
 }
 
 export interface Submission {
@@ -88,7 +90,9 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 	/** Listens and starts the manager; resolves when it has said hello. */
 	async open(): Promise<this> {
 		await this.listen();
-		this.manager = spawn(process.execPath, [fileURLToPath(new URL("main.ts", import.meta.url))], {
+		const sources = [process.execPath, fileURLToPath(new URL("main.ts", import.meta.url))] as const;
+		const [command, ...args] = this.#settings.program ?? sources;
+		this.manager = spawn(command, args, {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: {
 				PATH: process.env.PATH ?? "",
@@ -236,6 +240,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			return;
 		}
 		call.on("error", () => {});
+		call.on("end", () => call.end());
 		call.on("data", ({ message }: ManagerMessage) => {
 			if (message.case === "hello") {
 				this.#stream = call;
