@@ -13,7 +13,7 @@ const textOf = (sent: OutgoingMessage): string => Buffer.from(sent.body).toStrin
 test("NEW-7: what was not confirmed goes out again after a lost connection, in order, and each is settled once", async () => {
 	const outbox = new Outbox();
 	const settled: string[] = [];
-	for (const text of ["a", "b", "c"]) outbox.add(message(text)).then(() => settled.push(text));
+	const additions = ["a", "b", "c"].map((text) => outbox.add(message(text)).then(() => settled.push(text)));
 	const answers: ((confirmed: boolean) => void)[] = [];
 	const first: string[] = [];
 	outbox.connect((sent, done) => {
@@ -30,7 +30,7 @@ test("NEW-7: what was not confirmed goes out again after a lost connection, in o
 		done(true);
 	});
 	expect(second).toEqual(["b", "c"]);
-	await Promise.resolve();
+	await Promise.all(additions);
 	expect(settled.sort()).toEqual(["a", "b", "c"]);
 	expect(outbox.bytes).toBe(0);
 });
