@@ -1,5 +1,6 @@
 /** The port of the link stays over restarts: managers that outlive the daemon look for it there. */
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "../service/logger.ts";
@@ -14,8 +15,8 @@ export async function loadLinkPort(directory: string, host: string, log: Logger)
 	return 0;
 }
 
-export async function saveLinkPort(directory: string, port: number): Promise<void> {
-	await writeFile(join(directory, "link-port"), `${port}\n`, { mode: 0o600 });
+export function saveLinkPort(directory: string, port: number): void {
+	writeFileSync(join(directory, "link-port"), `${port}\n`, { mode: 0o600 });
 }
 
 function isFree(host: string, port: number): Promise<boolean> {

@@ -24,7 +24,7 @@ import { Journal } from "../journal/journal.ts";
 import { BlobCache } from "../link/blob-cache.ts";
 import { loadBlockTokens } from "../link/block-token.ts";
 import { loadLinkIdentity } from "../link/certificate.ts";
-import { type Link, type LinkLimits, linkDefaults, openLink } from "../link/link.ts";
+import { type LinkLimits, linkDefaults, openLink } from "../link/link.ts";
 import { loadLinkPort, saveLinkPort } from "../link/link-port.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { CloudClient } from "../uplink/cloud-client.ts";
@@ -53,6 +53,8 @@ export interface DaemonOptions {
 	/** The manager's main file. */
 	readonly managerProgram: string;
 	readonly log: Logger;
+	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
+	readonly signal?: AbortSignal;
 	readonly nowMs?: () => number;
 	readonly connect?: (options: UplinkOptions) => Uplink;
 	readonly linkLimits?: Partial<LinkLimits>;
@@ -71,6 +73,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	const nowMs = options.nowMs ?? Date.now;
 	const ending = Promise.withResolvers<Error | undefined>();
 	const aborting = new AbortController();
+	options.signal?.addEventListener("abort", () => {
+		if (phase === "starting") aborting.abort(options.signal?.reason);
+	});
 	let phase: "starting" | "running" | "stopping" = "starting";
 
 	const lease = await takeLease({
@@ -98,40 +103,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		});
 	};
 
-	const link = await openLink({
-		host: config.linkHost,
-		port: config.linkPort ?? (await loadLinkPort(directory, config.linkHost, log)),
-		identity,
-		tokens,
-		blobs,
-		limits,
-		nowMs,
-		log,
-		functionOf: (id) => journal.functionOf(id),
-		events: {
-			attached: (hello) => interchange.attach(hello, nowMs()),
-			welcomed(managerId) {
-				const block = supervisor.blocks.find(({ id }) => interchange.attachedManagers(id).includes(managerId));
-				if (block) supervisor.attached(block.id);
-				if (phase === "stopping" && !config.keepManagers) link.drain(managerId, "the endpoint is stopping");
-				settleIfDone();
-				turnSoon();
-				tellSoon();
-			},
-			detached(managerId, reason) {
-				log.warn({ manager: managerId, reason }, "link: a manager is gone; waiting for it to come back");
-				interchange.detach(managerId, nowMs());
-				tellSoon();
-			},
-			results(managerId, results) {
-				interchange.results(managerId, results, nowMs());
-				turnSoon();
-			},
-			reports: (managerId, reports) => forward(managerId, reports),
-		},
-	});
-	await saveLinkPort(directory, link.port);
-
 	const outlet = new ResultOutlet({
 		journal,
 		publish: (batch) => uplink.publishResults(batch),
@@ -151,8 +122,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		config,
 		tokens,
 		certificate: identity.certificate,
-		linkPort: link.port,
 		program: options.managerProgram,
+		get linkPort() {
+			return link.port;
+		},
 	};
 	const supervisor = await BlockSupervisor.open({
 		scheduler,
@@ -201,8 +174,44 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		},
 	};
 	const register = (signal: AbortSignal) => cloud.register(registration, signal);
+	const places = await register(aborting.signal);
+	const linkPort = config.linkPort ?? (await loadLinkPort(directory, config.linkHost, log));
+	// From here to the return nothing is awaited: whoever calls in finds everything in its place.
+	const link = await openLink({
+		host: config.linkHost,
+		port: linkPort,
+		identity,
+		tokens,
+		blobs,
+		limits,
+		nowMs,
+		log,
+		functionOf: (id) => journal.functionOf(id),
+		events: {
+			attached: (hello) => interchange.attach(hello, nowMs()),
+			welcomed(managerId) {
+				const block = supervisor.blocks.find(({ id }) => interchange.attachedManagers(id).includes(managerId));
+				if (block) supervisor.attached(block.id);
+				if (phase === "stopping" && !config.keepManagers) link.drain(managerId, "the endpoint is stopping");
+				settleIfDone();
+				turnSoon();
+				tellSoon();
+			},
+			detached(managerId, reason) {
+				log.warn({ manager: managerId, reason }, "link: a manager is gone; waiting for it to come back");
+				interchange.detach(managerId, nowMs());
+				tellSoon();
+			},
+			results(managerId, results) {
+				interchange.results(managerId, results, nowMs());
+				turnSoon();
+			},
+			reports: (managerId, reports) => forward(managerId, reports),
+		},
+	});
+	saveLinkPort(directory, link.port);
 	const uplink = (options.connect ?? openUplink)({
-		places: await register(aborting.signal),
+		places,
 		renew: register,
 		log,
 		events: {
