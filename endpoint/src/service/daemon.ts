@@ -314,7 +314,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	};
 	let scaling: Promise<void> | undefined;
 	function scale(atLeast = 0): void {
-		if (phase === "stopping" || scaling) return;
+		if (phase === "stopping" || scaling !== undefined) return;
 		const views = supervisor.blocks.map(({ id, state }) => ({
 			id,
 			draining: state.at === "draining",
