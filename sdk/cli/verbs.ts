@@ -1,0 +1,76 @@
+/** Every verb, in the order of `errand --help`: the table that help, completion and the tests read. */
+import type { Groups } from "./program.ts";
+import type { Verb } from "./verb.ts";
+import { cloudDoctor } from "./verbs/cloud-doctor.ts";
+import { cloudStart } from "./verbs/cloud-start.ts";
+import { cloudStatus } from "./verbs/cloud-status.ts";
+import { cloudStop } from "./verbs/cloud-stop.ts";
+import { cloudUserAdd } from "./verbs/cloud-user-add.ts";
+import { cloudUserList } from "./verbs/cloud-user-list.ts";
+import { completionVerb } from "./verbs/completion.ts";
+import { endpointConfigure } from "./verbs/endpoint-configure.ts";
+import { endpointDelete } from "./verbs/endpoint-delete.ts";
+import { endpointDoctor } from "./verbs/endpoint-doctor.ts";
+import { endpointList } from "./verbs/endpoint-list.ts";
+import { endpointLogs } from "./verbs/endpoint-logs.ts";
+import { endpointRestart } from "./verbs/endpoint-restart.ts";
+import { endpointStart } from "./verbs/endpoint-start.ts";
+import { endpointStatus } from "./verbs/endpoint-status.ts";
+import { endpointStop } from "./verbs/endpoint-stop.ts";
+import { functionDelete } from "./verbs/function-delete.ts";
+import { functionList } from "./verbs/function-list.ts";
+import { functionRegister } from "./verbs/function-register.ts";
+import { functionShow } from "./verbs/function-show.ts";
+import { login } from "./verbs/login.ts";
+import { logout } from "./verbs/logout.ts";
+import { run } from "./verbs/run.ts";
+import { taskCancel } from "./verbs/task-cancel.ts";
+import { taskList } from "./verbs/task-list.ts";
+import { taskLogs } from "./verbs/task-logs.ts";
+import { taskResult } from "./verbs/task-result.ts";
+import { taskRetry } from "./verbs/task-retry.ts";
+import { taskShow } from "./verbs/task-show.ts";
+import { taskWait } from "./verbs/task-wait.ts";
+import { whoami } from "./verbs/whoami.ts";
+
+export const groups: Groups = {
+	endpoint: "Endpoints: where functions run",
+	task: "Tasks: what has been submitted",
+	function: "Registered functions",
+	cloud: "A cloud of your own",
+	"cloud user": "The accounts of a cloud",
+};
+
+export const verbs: readonly Verb[] = [
+	login,
+	logout,
+	whoami,
+	run,
+	taskList,
+	taskShow,
+	taskWait,
+	taskResult,
+	taskLogs,
+	taskCancel,
+	taskRetry,
+	endpointConfigure,
+	endpointStart,
+	endpointStop,
+	endpointRestart,
+	endpointStatus,
+	endpointList,
+	endpointLogs,
+	endpointDelete,
+	endpointDoctor,
+	functionRegister,
+	functionList,
+	functionShow,
+	functionDelete,
+	cloudStart,
+	cloudStop,
+	cloudStatus,
+	cloudUserAdd,
+	cloudUserList,
+	cloudDoctor,
+	completionVerb(() => ({ verbs, groups })),
+];

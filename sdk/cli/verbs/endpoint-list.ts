@@ -1,0 +1,41 @@
+import * as z from "zod";
+import { formatAge } from "../duration.ts";
+import { endpointView, withLocalPart, workersText } from "../endpoint-view.ts";
+import { stateColours } from "../screen.ts";
+import { allPages, collected } from "../selector.ts";
+import { verb } from "../verb.ts";
+
+export const endpointList = verb({
+	name: "endpoint list",
+	summary: "List your endpoints",
+	examples: [["errand endpoint list", "all of them, on this machine or elsewhere"]],
+	input: z.object({}),
+	output: z.object({ endpoints: z.array(endpointView), now: z.iso.datetime() }),
+	json: "document",
+	show: ({ endpoints, now }, screen) =>
+		screen.table(
+			endpoints,
+			[
+				{ title: "endpoint", cell: (row) => row.name },
+				{ title: "status", cell: (row) => screen.style(stateColours[row.status], row.status) },
+				{ title: "host", cell: (row) => row.host ?? "" },
+				{ title: "workers", cell: workersText },
+				{ title: "unfinished", align: "right", cell: (row) => String(row.unfinished_tasks) },
+				{
+					title: "last seen",
+					cell: (row) =>
+						row.last_seen_at === null ? "never" : formatAge(Date.parse(row.last_seen_at), Date.parse(now)),
+				},
+				{ title: "id", cell: (row) => row.id },
+			],
+			"No endpoints. Next: errand endpoint configure local",
+		),
+	ids: ({ endpoints }) => endpoints.map((row) => row.id),
+	async *run(context) {
+		const client = await context.client();
+		const rows = await collected(
+			allPages((cursor) => client.listEndpoints({ limit: 500, ...cursor }), Number.POSITIVE_INFINITY),
+		);
+		yield { endpoints: withLocalPart(context.home, rows), now: new Date(context.now()).toISOString() };
+	},
+});

@@ -1,0 +1,174 @@
+import { isFinal, joinBuffer, pack, serializations, type TaskId } from "@errand/proto";
+import * as z from "zod";
+import type { Client } from "../../src/index.ts";
+import { inlineBytes, spill } from "../../src/serialize/blobs.ts";
+import type { Context } from "../context.ts";
+import { durationMs, sizeBytes, whole } from "../input.ts";
+import { rememberTask } from "../last-task.ts";
+import { followOutput, outputLine } from "../output-follower.ts";
+import { commandOf, functionInFile, jsonArguments } from "../run-target.ts";
+import type { Screen } from "../screen.ts";
+import { selectEndpoint, selectFunction } from "../selector.ts";
+import { commandResultOf, exitOfResult, resultOf, showFailure, showResult, taskResult } from "../task-result.ts";
+import { verb } from "../verb.ts";
+
+const form = z.enum(["command", "function"]);
+
+const runLine = z.discriminatedUnion("type", [
+	z.object({ type: z.literal("submitted"), task_id: z.uuid(), task_group_id: z.uuid(), endpoint_id: z.uuid() }),
+	outputLine.extend({ form }),
+	taskResult.extend({ type: z.literal("ended"), form }),
+]);
+type RunLine = z.infer<typeof runLine>;
+
+export const run = verb({
+	name: "run",
+	summary: "Run a command or a function on an endpoint and wait for its result",
+	arguments: [
+		{
+			name: "function",
+			takes: "optional",
+			summary: "FILE:NAME of Python or TypeScript, or a registered function",
+			completes: "file",
+		},
+		{ name: "json-args", takes: "optional", summary: "its arguments as one JSON array; - reads it from stdin" },
+	],
+	options: [
+		{
+			flags: "-e, --endpoint <endpoint>",
+			summary: "where (default: ERRAND_ENDPOINT, or the only one)",
+			completes: "endpoint",
+		},
+		{ flags: "--cores <count>", summary: "whole cores that it needs" },
+		{ flags: "--memory <size>", summary: "memory that it needs: 512M, 4G" },
+		{ flags: "--gpus <count>", summary: "GPUs that it needs" },
+		{ flags: "-t, --walltime <duration>", summary: "stop it after this long: 30s, 2h" },
+		{ flags: "--priority <number>", summary: "higher goes first" },
+		{ flags: "-d, --detach", summary: "print the task's id and return" },
+	],
+	examples: [
+		["errand run -e local -- wc -l /etc/passwd", "a command; its output while it runs, its exit status at the end"],
+		["errand run -e local -- 'sort data.csv | uniq -c'", "one word is a line for the shell"],
+		[
+			"errand run -e local analysis.py:mean '[[1,2,3]]'",
+			"a Python function; prints 2; what it prints itself goes to stderr",
+		],
+		[
+			"errand run -e local solver.ts:solve '[{\"n\": 10}]' --cores 4 --walltime 2h",
+			"a TypeScript function with its imports",
+		],
+	],
+	input: z
+		.object({
+			function: z.string().optional(),
+			jsonArgs: z.string().optional(),
+			rest: z.array(z.string()).optional(),
+			endpoint: z.string().optional(),
+			cores: whole(1, 4096).optional(),
+			memory: sizeBytes.optional(),
+			gpus: whole(0, 1024).optional(),
+			walltime: durationMs.optional(),
+			priority: whole(-1_000_000, 1_000_000).optional(),
+			detach: z.boolean().default(false),
+		})
+		.refine(
+			(input) => (input.function === undefined) !== (input.rest === undefined),
+			"give a function, or a command after --",
+		),
+	output: runLine,
+	json: "lines",
+	takesRest: true,
+	show: showLine,
+	ids: (line) => (line.type === "submitted" ? [line.task_id] : []),
+	exit: (line) => (line.type === "ended" ? exitOfResult(line) : undefined),
+	async *run(context, input): AsyncGenerator<RunLine> {
+		const client = await context.client();
+		const endpoint = await selectEndpoint(context, client, input.endpoint);
+		const { functionId, packed } = await prepare(context, client, input);
+		const resources = {
+			...(input.cores !== undefined && { cores: input.cores }),
+			...(input.memory !== undefined && { memory_bytes: input.memory }),
+			...(input.gpus !== undefined && { gpus: input.gpus }),
+			...(input.walltime !== undefined && { walltime_ms: input.walltime }),
+			...(input.priority !== undefined && { priority: input.priority }),
+		};
+		const submitted = await client.submit(endpoint.id, {
+			tasks: { [functionId]: [packed] },
+			...(Object.keys(resources).length > 0 && { resource_specification: resources }),
+		});
+		const id = Object.values(submitted.tasks)[0]?.[0] as TaskId;
+		rememberTask(context.home, { id, group: submitted.task_group_id, cloudUrl: client.cloudUrl });
+		yield { type: "submitted", task_id: id, task_group_id: submitted.task_group_id, endpoint_id: endpoint.id };
+		if (input.detach) {
+			context.note(`Submitted. Next: errand task wait ${id}`);
+			return;
+		}
+		if (endpoint.status === "offline")
+			context.note(
+				`Endpoint ${endpoint.name} is offline: the task waits until it is started (Ctrl-C cancels the task).`,
+			);
+		yield* untilEnded(context, client, id, input.rest === undefined ? "function" : "command");
+	},
+});
+
+function showLine(line: RunLine, screen: Screen): void {
+	if (line.type === "submitted") return;
+	if (line.type === "output") {
+		if (line.form === "command" && line.stream === "stdout") screen.out(line.data);
+		else screen.err(line.data);
+	} else if (line.state !== "success") showFailure(line, screen);
+	else if (!(line.form === "command" && commandResultOf(line.value))) showResult(line, screen);
+}
+
+async function prepare(
+	context: Context,
+	client: Client,
+	input: {
+		function?: string | undefined;
+		jsonArgs?: string | undefined;
+		rest?: string[] | undefined;
+		walltime?: number | undefined;
+	},
+): Promise<{ functionId: string; packed: string }> {
+	const args = jsonArguments(input.jsonArgs === "-" ? await context.readInput() : input.jsonArgs);
+	const target = input.rest
+		? commandOf(input.rest, input.walltime)
+		: functionInFile(input.function as string, context.workingDirectory);
+	const functionId = target
+		? await client.ensureFunction({ function_name: target.name, function_code: await target.code() })
+		: await selectFunction(client, input.function as string);
+	const packed = target ? target.packArguments(args) : packJson(args);
+	const large = inlineBytes(packed) === undefined;
+	return { functionId, packed: large ? await spill(client, target?.name ?? functionId, packed) : packed };
+}
+
+/** Arguments for a registered function of any language. */
+function packJson(args: readonly unknown[]): string {
+	return pack([joinBuffer(serializations.json, JSON.stringify(args)), joinBuffer(serializations.json, "{}")]);
+}
+
+/** Output as it comes, then the end. Ctrl-C cancels the task, as it would end a command that runs here. */
+async function* untilEnded(
+	context: Context,
+	client: Client,
+	id: TaskId,
+	runForm: z.infer<typeof form>,
+): AsyncGenerator<RunLine> {
+	try {
+		for await (const line of followOutput(context, client, id, { follow: true })) yield { ...line, form: runForm };
+		for (;;) {
+			const task = await client.getTask(id);
+			if (isFinal(task.state)) {
+				yield { type: "ended", form: runForm, ...(await resultOf(client, task)) };
+				return;
+			}
+			await context.pause(50);
+		}
+	} catch (error) {
+		if (context.signal.aborted) {
+			await client.cancelTask(id);
+			context.note(`Task ${id} has been asked to stop.`);
+		}
+		throw error;
+	}
+}

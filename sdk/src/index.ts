@@ -1,0 +1,53 @@
+/**
+ * Submit functions to supercomputers and get futures back.
+ *
+ * ```ts
+ * import { Executor, python, shell } from "@errand/sdk";
+ * await using executor = new Executor({ endpoint: "local" });
+ * console.log(await executor.submit((a: number, b: number) => a + b, 2, 3));
+ * ```
+ */
+export {
+	type AccountCreation,
+	type Cancelled,
+	Client,
+	type ClientCreated,
+	type ClientOptions,
+	type FunctionDocument,
+	type PageOptions,
+	type TaskFilter,
+	type TaskOutput,
+} from "./client.ts";
+export {
+	CancelledError,
+	CaptureError,
+	ClosedError,
+	CloudError,
+	ErrandError,
+	type ErrorCode,
+	LostError,
+	RemoteError,
+	SerializationError,
+	TaskError,
+	TimeoutError,
+} from "./errors.ts";
+export {
+	Executor,
+	type ExecutorOptions,
+	type MapSources,
+	type ReloadedTasks,
+	type ReloadOptions,
+	type Resources,
+	type TaskOptions,
+} from "./executor.ts";
+export type { AnyFunction } from "./function/capture.ts";
+export { type ModuleOptions, module } from "./function/module.ts";
+export { type PythonOptions, python } from "./function/python.ts";
+export type { RemoteFunction } from "./function/remote-function.ts";
+export { type ShellArguments, type ShellOptions, type ShellValue, shell } from "./function/shell.ts";
+export type { FutureState, OutputStream, Progress, TaskFuture } from "./future.ts";
+export type { Log } from "./log.ts";
+export type { RestOptions, TokenSource } from "./rest.ts";
+export { type Keywords, keywords } from "./serialize/arguments.ts";
+export type { ShellResult } from "./serialize/result.ts";
+export { type MapOptions, type MapOutcome, TaskMap } from "./task-map.ts";

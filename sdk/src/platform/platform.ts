@@ -1,0 +1,43 @@
+/**
+ * The port to what Node and the browser do differently: tokens at rest, WebSockets with headers, files, bundling.
+ * `#platform` in package.json chooses `node.ts` or `browser.ts`.
+ */
+import type { TokenSource } from "../rest.ts";
+
+/** What is told about one WebSocket. After `onClose` nothing more is told. */
+export interface SocketListener {
+	onOpen(): void;
+	onText(text: string): void;
+	/** `code` 1006: it never opened, or it was cut. */
+	onClose(code: number, reason: string): void;
+}
+
+/** One WebSocket, opening or open. */
+export interface Socket {
+	send(text: string): void;
+	/** Ends it; `onClose` may or may not follow. May be repeated. */
+	close(): void;
+	/** Whether this connection alone keeps the process alive. */
+	holdProcess(hold: boolean): void;
+}
+
+export interface BundleRequest {
+	/** A path, or a `file:` URL. */
+	file: string;
+	/** The export that must be there. */
+	name: string;
+}
+
+export interface Platform {
+	/** The cloud to use when nobody said which. */
+	defaultCloudUrl(): string;
+	/** What `errand login` stored for this cloud (or the current one). Refuses where there is no such place. */
+	storedTokens(cloudUrl: string | undefined): TokenSource;
+	openSocket(url: string, accessToken: string, listener: SocketListener): Socket;
+	/** A module with everything it imports but the runtime's own, as one ES module. Rejects with a CaptureError. */
+	bundle(request: BundleRequest): Promise<string>;
+	/** JavaScript from TypeScript; throws when it is neither. */
+	stripTypes(source: string): string;
+	/** The text of a file. Rejects with a CaptureError. */
+	readSource(file: string): Promise<string>;
+}

@@ -1,0 +1,58 @@
+/**
+ * `npm test`: sets up what tests need, runs every suite, and says in one last line how many tests passed and failed.
+ * Words after `npm test --` go to vitest: `npm test -- --project sdk completion`.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setUp } from "./setup.ts";
+import { type Count, countVitest, lastLine, sum } from "./test-count.ts";
+
+interface Suite {
+	name: string;
+	run: (words: readonly string[], directory: string) => Count;
+}
+
+/** Every suite of the project. A suite that cannot even start counts as one failure. */
+const suites: readonly Suite[] = [{ name: "vitest", run: runVitest }];
+
+function runVitest(words: readonly string[], directory: string): Count {
+	const report = join(directory, "vitest.json");
+	const { status, signal } = spawnSync(
+		process.execPath,
+		[
+			"node_modules/vitest/vitest.mjs",
+			"run",
+			"--reporter=default",
+			"--reporter=json",
+			`--outputFile.json=${report}`,
+			...words,
+		],
+		{ stdio: "inherit" },
+	);
+	const count = countVitest(readReport(report), { skippedFails: Boolean(process.env.CI) });
+	// It ended badly although every test passed: an unhandled error, or no test at all.
+	const unexplained = status !== 0 && count.failed === 0;
+	if (unexplained) process.stderr.write(`vitest ended with ${signal ?? `status ${status}`}\n`);
+	return unexplained ? { ...count, failed: 1 } : count;
+}
+
+function readReport(path: string): unknown {
+	try {
+		return JSON.parse(readFileSync(path, "utf8"));
+	} catch {
+		return undefined;
+	}
+}
+
+const directory = mkdtempSync(join(tmpdir(), "errand-test-"));
+try {
+	const ready = setUp();
+	const counts = suites.map((suite) => suite.run(process.argv.slice(2), directory));
+	const total = sum([...counts, { passed: 0, failed: ready ? 0 : 1 }]);
+	process.stdout.write(`${lastLine(total)}\n`);
+	process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+} finally {
+	rmSync(directory, { recursive: true, force: true });
+}
