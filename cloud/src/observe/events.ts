@@ -10,6 +10,8 @@ export interface CloudEvents {
 	"tasks:submitted": [{ group: TaskGroupId; endpoint: EndpointId; count: number }];
 	/** Committed results of one group: `results[i]` has cursor `cursors[i]`, ascending. */
 	"results:recorded": [{ group: TaskGroupId; cursors: readonly bigint[]; results: readonly StreamResult[] }];
+	/** Another cloud process committed results of this group: whoever follows it reads them by cursor. */
+	"results:elsewhere": [{ group: TaskGroupId }];
 	/** A state change, output or progress report of a task whose endpoint was checked. */
 	"task:reported": [{ group: TaskGroupId; frame: Extract<StreamFrame, { type: "state" | "output" | "progress" }> }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];

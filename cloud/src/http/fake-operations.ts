@@ -1,0 +1,357 @@
+/** For tests: what the service does, in memory and without rights but one account's own things. */
+import { createHash } from "node:crypto";
+import { type EndpointId, Fault, type FunctionId, newId, type TaskGroupId, type TaskId } from "@errand/proto";
+import type { EndpointSummary, StreamResult, TaskDocument } from "@errand/proto/rest";
+import type { TokenVerifier } from "../identity/verify-token.ts";
+import type { Operations } from "../operations/operations.ts";
+import type { Caller } from "../policy/caller.ts";
+
+/** A caller with everything but what is given. */
+export function callerNamed(username: string, others: Partial<Caller> = {}): Caller {
+	return {
+		kind: "account",
+		accountId: newId(),
+		username,
+		admin: false,
+		operator: false,
+		scopes: new Set(["https://auth.globus.org/scopes/facd7ccc-c5f4-42aa-916b-a0e270e2c2a9/all"]),
+		tokenExpiresAtMs: Date.now() + 3_600_000,
+		...others,
+	};
+}
+
+/** Tokens are the keys of the map. */
+export function verifierOf(tokens: Map<string, Caller>): TokenVerifier {
+	return {
+		async verify(token) {
+			const caller = tokens.get(token);
+			if (caller === undefined) throw new Fault("INVALID_AUTH_TOKEN", "The access token is not known.");
+			return caller;
+		},
+	};
+}
+
+const now = "2026-01-02T03:04:05.000Z";
+const unknown = (
+	code: "TASK_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "ENDPOINT_NOT_FOUND" | "TASK_GROUP_NOT_FOUND",
+	id: string,
+) => new Fault(code, `There is no ${id}.`, { args: [id] });
+
+/** Results of groups by cursor, as the store has them. */
+export class FakeResults {
+	readonly #rows = new Map<TaskGroupId, { cursor: bigint; result: StreamResult }[]>();
+	reads = 0;
+
+	add(group: TaskGroupId, cursor: bigint, result: StreamResult): void {
+		this.#rows.set(group, [...(this.#rows.get(group) ?? []), { cursor, result }]);
+	}
+
+	readonly after: Operations["resultsAfter"] = async (group, cursor, limit) => {
+		this.reads++;
+		const rows = (this.#rows.get(group) ?? []).filter((row) => row.cursor > cursor).slice(0, limit);
+		return { cursors: rows.map((row) => row.cursor), results: rows.map((row) => row.result) };
+	};
+}
+
+/** A result of a task of its own. */
+export function someResult(value = "11\n1"): StreamResult {
+	return { task_id: newId<TaskId>(), state: "success", value, stdout_bytes: 0, stderr_bytes: 0 };
+}
+
+export interface FakeOperations extends Operations {
+	/** What was called, with its arguments after the caller. */
+	readonly calls: [name: string, ...args: unknown[]][];
+	readonly results: FakeResults;
+	/** Who may follow which group. */
+	readonly groups: Map<TaskGroupId, Caller["accountId"]>;
+	/** Makes the next operation throw. */
+	failNext(error: unknown): void;
+	missing: string[];
+}
+
+export function createFakeOperations(): FakeOperations {
+	const calls: FakeOperations["calls"] = [];
+	const results = new FakeResults();
+	const groups: FakeOperations["groups"] = new Map();
+	const functions = new Map<FunctionId, { name: string; code: string }>();
+	const endpoints = new Map<EndpointId, EndpointSummary>();
+	const tasks = new Map<TaskId, TaskDocument>();
+	const blobs = new Map<string, Buffer>();
+	const failures: unknown[] = [];
+
+	const called = (name: string, ...args: unknown[]): void => {
+		calls.push([name, ...args]);
+		if (failures.length > 0) throw failures.shift();
+	};
+	const endpointOf = (idOrName: string): EndpointSummary => {
+		for (const row of endpoints.values()) if (row.id === idOrName || row.name === idOrName) return row;
+		throw unknown("ENDPOINT_NOT_FOUND", idOrName);
+	};
+	const taskOf = (id: TaskId): TaskDocument => {
+		const task = tasks.get(id);
+		if (task === undefined) throw unknown("TASK_NOT_FOUND", id);
+		return task;
+	};
+	const place = (queue: string) => ({ connection_url: "amqp://u:p@127.0.0.1:5672/", exchange: queue, queue });
+	const publish = (id: string, queue: string) => ({
+		...place(queue),
+		queue_publish_kwargs: {
+			exchange: queue,
+			routing_key: `${id}.${queue}`,
+			mandatory: true as const,
+			properties: { delivery_mode: 2 as const },
+		},
+	});
+	const addTask = (group: TaskGroupId, endpoint: EndpointSummary, fn: FunctionId): TaskId => {
+		const id = newId<TaskId>();
+		tasks.set(id, {
+			id,
+			group_id: group,
+			endpoint_id: endpoint.id,
+			endpoint_name: endpoint.name,
+			function_id: fn,
+			function_name: functions.get(fn)?.name ?? "",
+			state: "received",
+			cancel_requested: false,
+			created_at: now,
+			finished_at: null,
+			retry_of: null,
+			failure: null,
+			resources: null,
+			transitions: [],
+			execution: null,
+			stdout_bytes: 0,
+			stderr_bytes: 0,
+		});
+		return id;
+	};
+
+	return {
+		calls,
+		results,
+		groups,
+		missing: [],
+		failNext: (error) => void failures.push(error),
+
+		async registerFunction(_caller, input) {
+			called("registerFunction", input);
+			const id = newId<FunctionId>();
+			functions.set(id, { name: input.function_name, code: input.function_code });
+			return id;
+		},
+		async getFunction(_caller, id) {
+			called("getFunction", id);
+			const found = functions.get(id);
+			if (found === undefined) throw unknown("FUNCTION_NOT_FOUND", id);
+			return { function_uuid: id, function_name: found.name, function_code: found.code, metadata: {} };
+		},
+		async listFunctions(caller, request) {
+			called("listFunctions", request);
+			const items = [...functions].map(([id, { name }]) => ({
+				id,
+				name,
+				runtime: "python" as const,
+				description: null,
+				public: false,
+				owner_id: caller.accountId,
+				created_at: now,
+			}));
+			return { items, next_cursor: null };
+		},
+		async deleteFunction(_caller, id) {
+			called("deleteFunction", id);
+			if (!functions.delete(id)) throw unknown("FUNCTION_NOT_FOUND", id);
+		},
+		async registerEndpoint(caller, asked, input) {
+			called("registerEndpoint", asked, input);
+			const id = asked ?? newId<EndpointId>();
+			endpoints.set(id, {
+				id,
+				name: input.endpoint_name,
+				display_name: input.display_name ?? null,
+				owner_id: caller.accountId,
+				status: "online",
+				last_seen_at: now,
+				host: "node1",
+				public: false,
+				details: { total_workers: 4, idle_workers: 1, pending_tasks: 2, outstanding_tasks: 3, managers: 1 },
+				unfinished_tasks: 0,
+				created_at: now,
+			});
+			return {
+				endpoint_id: id,
+				task_queue_info: place(`${id}.tasks`),
+				command_queue_info: place(`${id}.commands`),
+				result_queue_info: publish(id, "results"),
+				heartbeat_queue_info: publish(id, "heartbeats"),
+				report_queue_info: publish(id, "reports"),
+				warnings: [],
+			};
+		},
+		async getEndpoint(_caller, idOrName) {
+			called("getEndpoint", idOrName);
+			return endpointOf(idOrName);
+		},
+		async getEndpointMetadata(_caller, id) {
+			called("getEndpointMetadata", id);
+			return { uuid: id, name: endpointOf(id).name };
+		},
+		async listEndpoints(_caller, request) {
+			called("listEndpoints", request);
+			return { items: [...endpoints.values()], next_cursor: null };
+		},
+		async deleteEndpoint(_caller, id) {
+			called("deleteEndpoint", id);
+			endpointOf(id);
+			endpoints.delete(id);
+		},
+		async lockEndpoint(_caller, id) {
+			called("lockEndpoint", id);
+			endpointOf(id);
+			return new Date(now);
+		},
+		async allowedFunctions(_caller, id) {
+			called("allowedFunctions", id);
+			endpointOf(id);
+			return { restricted: false, functions: [] };
+		},
+		async makeEndpointKey(_caller, id) {
+			called("makeEndpointKey", id);
+			return { client_id: id, client_secret: "s3cret", token_endpoint: "http://127.0.0.1/v2/oauth2/token" };
+		},
+		async takeLease(_caller, id, request) {
+			called("takeLease", id, request);
+			const { holder_id, host, pid } = request;
+			return { epoch: 1, holder_id, host, pid, expires_at: now, ttl_ms: 30_000 };
+		},
+		async releaseLease(_caller, id, request) {
+			called("releaseLease", id, request);
+		},
+		async submit(caller, endpoint, input, idempotencyKey) {
+			called("submit", endpoint, input, idempotencyKey);
+			const row = endpointOf(endpoint);
+			const group = (input.task_group_id ?? newId<TaskGroupId>()) as TaskGroupId;
+			groups.set(group, caller.accountId);
+			const made = Object.entries(input.tasks).map(([fn, payloads]) => [
+				fn,
+				payloads.map(() => addTask(group, row, fn as FunctionId)),
+			]);
+			return {
+				request_id: newId(),
+				task_group_id: group,
+				endpoint_id: endpoint,
+				tasks: Object.fromEntries(made) as Record<string, string[]>,
+			};
+		},
+		async getPublicTask(_caller, id) {
+			called("getPublicTask", id);
+			return { task_id: id, status: taskOf(id).state };
+		},
+		async getPublicTasks(_caller, ids) {
+			called("getPublicTasks", ids);
+			return Object.fromEntries(
+				ids.map((id) => [
+					id,
+					tasks.has(id)
+						? { task_id: id, status: taskOf(id).state }
+						: { task_id: id, status: "failed", reason: "Unknown task" },
+				]),
+			);
+		},
+		async getPublicTaskGroup(_caller, id) {
+			called("getPublicTaskGroup", id);
+			if (!groups.has(id)) throw unknown("TASK_GROUP_NOT_FOUND", id);
+			const own = [...tasks.values()].filter((task) => task.group_id === id);
+			return {
+				taskgroup_id: id,
+				create_websockets_queue: false,
+				tasks: own.map((task) => ({ id: task.id, created_at: task.created_at })),
+			};
+		},
+		async resultConnection() {
+			called("resultConnection");
+			return { queue_prefix: "group.x.", connection_url: "amqp://u:p@127.0.0.1:5672/" };
+		},
+		async getTask(_caller, id) {
+			called("getTask", id);
+			return taskOf(id);
+		},
+		async listTasks(_caller, filter) {
+			called("listTasks", filter);
+			const items = [...tasks.values()].map((task) => {
+				const { resources, transitions, execution, stdout_bytes, stderr_bytes, ...summary } = task;
+				return summary;
+			});
+			return { items, next_cursor: null };
+		},
+		async cancelTasks(_caller, what) {
+			called("cancelTasks", what);
+			const ids = [...(what.taskIds ?? [])];
+			return {
+				cancelled: ids.filter((id) => tasks.has(id)),
+				requested: [],
+				finished: [],
+				not_found: ids.filter((id) => !tasks.has(id)),
+			};
+		},
+		async retryTask(_caller, id) {
+			called("retryTask", id);
+			taskOf(id);
+			return newId<TaskId>();
+		},
+		async taskOutput(_caller, id, stream, offsetBytes) {
+			called("taskOutput", id, stream, offsetBytes);
+			taskOf(id);
+			return {
+				stream,
+				offset_bytes: offsetBytes,
+				data: "",
+				next_offset_bytes: offsetBytes,
+				truncated: false,
+				ended: false,
+			};
+		},
+		async createTaskGroup(caller) {
+			called("createTaskGroup");
+			const id = newId<TaskGroupId>();
+			groups.set(id, caller.accountId);
+			return id;
+		},
+		async authorizeGroup(caller, id) {
+			called("authorizeGroup", id);
+			if (!groups.has(id)) throw unknown("TASK_GROUP_NOT_FOUND", id);
+			if (groups.get(id) !== caller.accountId) {
+				throw new Fault("TASK_GROUP_ACCESS_FORBIDDEN", `The task group ${id} is another's.`);
+			}
+		},
+		resultsAfter: results.after,
+		async putBlob(_caller, sha256, body) {
+			called("putBlob", sha256);
+			const chunks: Uint8Array[] = [];
+			for await (const chunk of body) chunks.push(chunk);
+			const bytes = Buffer.concat(chunks);
+			if (createHash("sha256").update(bytes).digest("hex") !== sha256) {
+				throw new Fault("CHECKSUM_MISMATCH", "The bytes are not those of the checksum.");
+			}
+			blobs.set(sha256, bytes);
+		},
+		async getBlob(_caller, sha256) {
+			called("getBlob", sha256);
+			const bytes = blobs.get(sha256);
+			if (bytes === undefined) throw new Fault("BLOB_NOT_FOUND", "There is no such value.");
+			return {
+				sizeBytes: bytes.length,
+				body: (async function* () {
+					for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);
+				})(),
+			};
+		},
+		async hasBlob(_caller, sha256) {
+			called("hasBlob", sha256);
+			return blobs.has(sha256);
+		},
+		async notReady() {
+			return this.missing;
+		},
+	};
+}

@@ -1,0 +1,34 @@
+/** Every route of the service but the identity provider's and those of the operator. */
+import type { Operations } from "../../operations/operations.ts";
+import type { Route } from "../route.ts";
+import { blobs } from "./v1/blobs.ts";
+import { endpoints as endpointsV1 } from "./v1/endpoints.ts";
+import { functions as functionsV1 } from "./v1/functions.ts";
+import { taskGroups } from "./v1/task-groups.ts";
+import { tasks as tasksV1 } from "./v1/tasks.ts";
+import { endpoints as endpointsV2 } from "./v2/endpoints.ts";
+import { functions as functionsV2 } from "./v2/functions.ts";
+import { submit as submitV2 } from "./v2/submit.ts";
+import { tasks as tasksV2 } from "./v2/tasks.ts";
+import { version } from "./v2/version.ts";
+import { endpoints as endpointsV3 } from "./v3/endpoints.ts";
+import { functions as functionsV3 } from "./v3/functions.ts";
+import { submit as submitV3 } from "./v3/submit.ts";
+
+export function routeTable(operations: Operations, errandVersion: string): Route[] {
+	const rooms = [
+		submitV3,
+		functionsV3,
+		endpointsV3,
+		submitV2,
+		tasksV2,
+		functionsV2,
+		endpointsV2,
+		functionsV1,
+		endpointsV1,
+		tasksV1,
+		taskGroups,
+		blobs,
+	];
+	return [...version(errandVersion), ...rooms.flatMap((room) => room(operations))];
+}

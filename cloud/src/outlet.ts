@@ -1,0 +1,191 @@
+/**
+ * Tasks to endpoints' queues: in order per endpoint, batched across requests, each message confirmed by the broker.
+ */
+
+import type { FunctionId, TaskGroupId, TaskId } from "@errand/proto";
+import {
+	batchLimitBytes,
+	batchLimitTasks,
+	contentTypes,
+	type EndpointId,
+	exchanges,
+	Fault,
+	idToBytes,
+	taskQueue,
+} from "@errand/proto";
+import {
+	type BlobReference,
+	BlobReferenceSchema,
+	create,
+	type Resources,
+	ResourcesSchema,
+	type Task,
+	TaskBatchSchema,
+	TaskSchema,
+	toBinary,
+} from "@errand/proto/wire";
+import type { Log } from "./store/embedded-postgres.ts";
+import type { FunctionCache } from "./store/function-cache.ts";
+import { type Batcher, naturalBatches } from "./store/natural-batch.ts";
+import type { BlobRow } from "./store/tasks.ts";
+
+/** How messages leave: the broker connection's publisher. */
+export interface MessagePublisher {
+	/**
+	 * Resolves when the broker has confirmed the message; waits for the broker and sends again over reconnections, in
+	 * the order of calls. Rejects when no queue takes it, or at the publisher's end. Messages are persistent.
+	 */
+	publish(
+		exchange: string,
+		routingKey: string,
+		body: Uint8Array,
+		properties: { contentType: string; timestamp?: number },
+	): Promise<void>;
+}
+
+export interface OutgoingTask {
+	readonly id: TaskId;
+	readonly function: FunctionId;
+	readonly group: TaskGroupId;
+	readonly payload: Uint8Array | null;
+	readonly blob: BlobRow | null;
+	readonly resources: Record<string, unknown> | null;
+	readonly resultSerializers: readonly string[] | null;
+}
+
+/** Messages of one endpoint under way to the broker at the same time. */
+const messagesInFlight = 4;
+/** What may wait for a broker that is away before submits are refused. */
+const waitingLimitBytes = 256 * 1024 * 1024;
+/** What a task weighs beside its payload. */
+const taskOverheadBytes = 96;
+
+export class Outlet {
+	readonly #publisher: MessagePublisher;
+	readonly #functions: FunctionCache;
+	readonly #log: Log;
+	readonly #lanes = new Map<EndpointId, Batcher<readonly OutgoingTask[], void>>();
+	#waitingBytes = 0;
+
+	constructor(ports: { publisher: MessagePublisher; functions: FunctionCache; log: Log }) {
+		this.#publisher = ports.publisher;
+		this.#functions = ports.functions;
+		this.#log = ports.log;
+	}
+
+	/** Throws NOT_READY when too much waits for the broker already. */
+	admit(): void {
+		if (this.#waitingBytes > waitingLimitBytes)
+			throw new Fault(
+				"NOT_READY",
+				"the message broker does not answer and too much is waiting for it; try again soon",
+				{
+					retryAfterS: 10,
+				},
+			);
+	}
+
+	/** Resolves when the broker has confirmed all of them. */
+	async publish(endpoint: EndpointId, tasks: readonly OutgoingTask[]): Promise<void> {
+		const bytes = sizeOf(tasks);
+		this.#waitingBytes += bytes;
+		try {
+			await Promise.all(cut(tasks).map((piece) => this.#lane(endpoint).add(piece)));
+		} finally {
+			this.#waitingBytes -= bytes;
+		}
+	}
+
+	async idle(): Promise<void> {
+		await Promise.all([...this.#lanes.values()].map((lane) => lane.idle()));
+	}
+
+	#lane(endpoint: EndpointId): Batcher<readonly OutgoingTask[], void> {
+		let lane = this.#lanes.get(endpoint);
+		if (lane === undefined) {
+			lane = naturalBatches(
+				{ limit: 1, weigh: fullness, concurrency: messagesInFlight },
+				async (pieces: readonly (readonly OutgoingTask[])[]) => await this.#send(endpoint, pieces.flat()),
+			);
+			this.#lanes.set(endpoint, lane);
+		}
+		return lane;
+	}
+
+	async #send(endpoint: EndpointId, tasks: readonly OutgoingTask[]): Promise<void> {
+		const functions = await this.#functions.find([...new Set(tasks.map((task) => task.function))], "deleted too");
+		const batch = create(TaskBatchSchema, {
+			functions: [...functions.values()].map((entry) => entry.wire),
+			tasks: tasks.map(toWire),
+		});
+		const queue = taskQueue(endpoint);
+		try {
+			await this.#publisher.publish(exchanges.tasks, queue, toBinary(TaskBatchSchema, batch), {
+				contentType: contentTypes.taskBatch,
+			});
+		} catch (cause) {
+			// The rows are the truth: an endpoint whose queue is gone gets everything unfinished when it registers again.
+			const reason = cause instanceof Error ? cause.message : String(cause);
+			this.#log.warn({ endpoint, tasks: tasks.length, reason }, "tasks did not reach the endpoint's queue");
+		}
+	}
+}
+
+function sizeOf(tasks: readonly OutgoingTask[]): number {
+	let bytes = 0;
+	for (const task of tasks) bytes += taskOverheadBytes + (task.payload?.length ?? 0);
+	return bytes;
+}
+
+/** 1 is a full message. */
+function fullness(tasks: readonly OutgoingTask[]): number {
+	return Math.max(tasks.length / batchLimitTasks, sizeOf(tasks) / batchLimitBytes);
+}
+
+/** Into pieces that fit one message each. */
+function cut(tasks: readonly OutgoingTask[]): (readonly OutgoingTask[])[] {
+	if (fullness(tasks) <= 1) return [tasks];
+	const pieces: OutgoingTask[][] = [];
+	let piece: OutgoingTask[] = [];
+	let bytes = 0;
+	for (const task of tasks) {
+		const size = taskOverheadBytes + (task.payload?.length ?? 0);
+		if (piece.length > 0 && (piece.length === batchLimitTasks || bytes + size > batchLimitBytes)) {
+			pieces.push(piece);
+			piece = [];
+			bytes = 0;
+		}
+		piece.push(task);
+		bytes += size;
+	}
+	pieces.push(piece);
+	return pieces;
+}
+
+function toWire(task: OutgoingTask): Task {
+	return create(TaskSchema, {
+		id: idToBytes(task.id),
+		functionId: idToBytes(task.function),
+		groupId: idToBytes(task.group),
+		...(task.payload === null ? {} : { payload: task.payload }),
+		...(task.blob === null ? {} : { payloadReference: toReference(task.blob) }),
+		...(task.resources === null ? {} : { resources: toResources(task.resources) }),
+		...(task.resultSerializers === null ? {} : { resultSerializers: [...task.resultSerializers] }),
+	});
+}
+
+function toReference(blob: BlobRow): BlobReference {
+	return create(BlobReferenceSchema, { sha256: blob.sha256, sizeBytes: blob.sizeBytes });
+}
+
+/** The keys that our daemon understands; the submit's schema has checked their types. */
+function toResources(resources: Record<string, unknown>): Resources {
+	const number = (key: string): number => (typeof resources[key] === "number" ? resources[key] : 0);
+	return create(ResourcesSchema, {
+		cores: number("cores"),
+		memoryBytes: number("memory_bytes"),
+		gpus: number("gpus"),
+		walltimeMs: number("walltime_ms"),
+		priority: number("priority"),
+	});
+}

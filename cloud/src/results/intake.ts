@@ -1,0 +1,146 @@
+/**
+ * What endpoints send back: results, reports and heartbeats from the broker into the store. The sender is who the
+ * routing key says (the broker lets an endpoint use only its own). A message is acknowledged after what it says is
+ * durable; one that makes no sense is refused, logged and forgotten.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { cloudQueues, contentTypes, decodeMessage, type EndpointId, Fault, parseId } from "@errand/proto";
+import { fromBinary, ReportBatchSchema, ResultBatchSchema } from "@errand/proto/wire";
+import type { CloudEventBus } from "../observe/events.ts";
+import type { Log } from "../store/embedded-postgres.ts";
+import { type Heartbeat, recordHeartbeats } from "../store/endpoints.ts";
+import { naturalBatches } from "../store/natural-batch.ts";
+import type { Database } from "../store/pool.ts";
+import type { Ending } from "../store/results.ts";
+import { endingOfMessage, endingOfResult } from "./documents.ts";
+import type { Recorder } from "./recorder.ts";
+import { openReports } from "./reports.ts";
+
+/** One message from a queue. Exactly one of `ack` and `reject` is called, once. */
+export interface Delivery {
+	readonly body: Uint8Array;
+	readonly routingKey: string;
+	readonly redelivered: boolean;
+	readonly properties: { readonly contentType?: string | undefined };
+	ack(): void;
+	/** `requeue`: deliver again; otherwise it is dropped. */
+	reject(requeue: boolean): void;
+}
+
+/** How messages come in: the broker connection. Consuming goes on over reconnections until the handle is closed. */
+export interface MessageSource {
+	consume(
+		queue: string,
+		options: { prefetch: number; onMessage: (delivery: Delivery) => void },
+	): Promise<{ close(): Promise<void> }>;
+}
+
+type Queue = (typeof cloudQueues)[number];
+
+/** Messages, each of up to 200 results: enough to fill statements while one is under way. */
+const prefetch = 64;
+/** Before a message goes back to the broker because the database is away. */
+const requeueDelayMs = 1_000;
+
+export async function openIntake(ports: {
+	database: Database;
+	source: MessageSource;
+	recorder: Recorder;
+	events: CloudEventBus;
+	log: Log;
+}): Promise<{ close(): Promise<void> }> {
+	const { database, events, log, recorder } = ports;
+	const stopping = new AbortController();
+	const underWay = new Set<Promise<void>>();
+	const reports = openReports(ports);
+
+	const heartbeats = naturalBatches(
+		{ limit: 500, weigh: () => 1, concurrency: 1 },
+		async (items: readonly Heartbeat[]) => {
+			const latest = new Map(items.map((item) => [item.endpoint, item]));
+			await recordHeartbeats(database, [...latest.values()]);
+		},
+	);
+
+	const handlers: { readonly [Q in Queue]: (delivery: Delivery, endpoint: EndpointId) => Promise<void> } = {
+		results: (delivery, endpoint) => recorder.record(decodeResults(delivery, endpoint), delivery.redelivered),
+		reports: (delivery, endpoint) =>
+			reports.take(decode(() => fromBinary(ReportBatchSchema, delivery.body)).reports, endpoint),
+		async heartbeats(delivery, endpoint) {
+			const { endpoint_id: claimed, global_state: state } = decode(() =>
+				decodeMessage("ep_status_report", delivery.body),
+			);
+			if (claimed !== endpoint) throw new RangeError(`a heartbeat of endpoint ${claimed}`);
+			// An error text is about one start that failed, not about the endpoint.
+			if (typeof state.error === "string") log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
+			else await heartbeats.add(toHeartbeat(endpoint, state));
+			events.emit("endpoint:heartbeat", { endpoint, state });
+		},
+	};
+
+	async function handle(queue: Queue, delivery: Delivery): Promise<void> {
+		const id = delivery.routingKey.slice(0, delivery.routingKey.indexOf("."));
+		const endpoint = parseId<EndpointId>(id);
+		try {
+			if (endpoint === undefined) throw new RangeError("the routing key does not start with an endpoint's id");
+			await handlers[queue](delivery, endpoint);
+			delivery.ack(); // after durable: the recorder and the others resolve when the database has it
+		} catch (cause) {
+			if (cause instanceof Fault && cause.code === "NOT_READY") {
+				await sleep(requeueDelayMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+				delivery.reject(true);
+				return;
+			}
+			const reason = cause instanceof Error ? cause.message : String(cause);
+			// What is wrong with the message does not get better; what is wrong with us may, once.
+			const again = !(cause instanceof RangeError) && !delivery.redelivered;
+			log[again ? "warn" : "error"]({ queue, endpoint: id, reason, again }, "could not take a message");
+			if (!again) events.emit("message:rejected", { queue, reason, endpoint: id });
+			delivery.reject(again);
+		}
+	}
+
+	const consumers = await Promise.all(
+		cloudQueues.map((queue) =>
+			ports.source.consume(queue, {
+				prefetch,
+				onMessage(delivery) {
+					const work = handle(queue, delivery).finally(() => underWay.delete(work));
+					underWay.add(work);
+				},
+			}),
+		),
+	);
+	return {
+		async close() {
+			stopping.abort();
+			await Promise.all(consumers.map((consumer) => consumer.close()));
+			await Promise.all(underWay);
+		},
+	};
+}
+
+/** Foreign bytes: whatever a decoder throws means that the message is wrong. */
+function decode<T>(work: () => T): T {
+	try {
+		return work();
+	} catch (cause) {
+		throw new RangeError(cause instanceof Error ? cause.message : String(cause), { cause });
+	}
+}
+
+function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
+	return decode(() =>
+		delivery.properties.contentType === contentTypes.resultBatch
+			? fromBinary(ResultBatchSchema, delivery.body).results.map((result) => endingOfResult(result, endpoint))
+			: [endingOfMessage(decodeMessage("result", delivery.body), endpoint)],
+	);
+}
+
+const defaultPeriodS = 30;
+
+function toHeartbeat(endpoint: EndpointId, state: Record<string, unknown>): Heartbeat {
+	const period = typeof state.heartbeat_period === "number" ? state.heartbeat_period : defaultPeriodS;
+	const periodMs = Math.round(Math.min(Math.max(period, 0), 86_400) * 1000);
+	return { endpoint, periodMs, active: periodMs > 0 && state.active !== false, details: state };
+}

@@ -1,0 +1,183 @@
+/** Statements about endpoints: registration, lease, heartbeat. */
+import type { AccountId, EndpointId, FunctionId } from "@errand/proto";
+import { toJsonb } from "./json.ts";
+import type { Session } from "./pool.ts";
+
+export interface EndpointRow {
+	id: EndpointId;
+	owner_id: AccountId;
+	name: string;
+	display_name: string | null;
+	public: boolean;
+	allowed_functions: FunctionId[] | null;
+	registration: Record<string, unknown>;
+	journal_id: string | null;
+	created_at: Date;
+	locked_until: Date | null;
+	lease_epoch: bigint;
+	lease_holder: string | null;
+	lease_host: string | null;
+	lease_pid: number | null;
+	lease_expires_at: Date | null;
+	last_seen_at: Date | null;
+	heartbeat_period_ms: number | null;
+	active: boolean;
+	details: Record<string, unknown>;
+}
+
+const columns = `id, owner_id, name, display_name, public, allowed_functions, registration, journal_id, created_at, locked_until,
+	lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at, last_seen_at, heartbeat_period_ms, active, details`;
+
+export async function findEndpoint(session: Session, id: EndpointId): Promise<EndpointRow | undefined> {
+	const { rows } = await session.prepared<EndpointRow>(
+		"find-endpoint",
+		`select ${columns} from endpoints where id = $1 and deleted_at is null`,
+		[id],
+	);
+	return rows[0];
+}
+
+/** Whether the id was ever taken: an id belongs for ever to whoever registered it first. */
+export async function ownerOfEndpoint(session: Session, id: EndpointId): Promise<AccountId | undefined> {
+	const { rows } = await session.query<{ owner_id: AccountId }>("select owner_id from endpoints where id = $1", [id]);
+	return rows[0]?.owner_id;
+}
+
+export async function findEndpointByName(
+	session: Session,
+	owner: AccountId,
+	name: string,
+): Promise<EndpointRow | undefined> {
+	const { rows } = await session.query<EndpointRow>(
+		`select ${columns} from endpoints where owner_id = $1 and name = $2 and deleted_at is null`,
+		[owner, name],
+	);
+	return rows[0];
+}
+
+export interface Registration {
+	id: EndpointId;
+	owner: AccountId;
+	name: string;
+	displayName: string | null;
+	public: boolean;
+	allowedFunctions: readonly string[] | null;
+	registration: Record<string, unknown>;
+}
+
+/** Makes or renews; false when the name is taken by another endpoint of this owner, or the id by another owner. */
+export async function upsertEndpoint(session: Session, row: Registration): Promise<boolean> {
+	const { rowCount } = await session.query(
+		`insert into endpoints (id, owner_id, name, display_name, public, allowed_functions, registration)
+		select $1, $2, $3, $4, $5, $6::uuid[], $7
+		where not exists (select from endpoints where owner_id = $2 and name = $3 and id <> $1 and deleted_at is null)
+		on conflict (id) do update set name = excluded.name, display_name = excluded.display_name, public = excluded.public,
+			allowed_functions = excluded.allowed_functions, registration = excluded.registration, deleted_at = null
+		where endpoints.owner_id = excluded.owner_id`,
+		[row.id, row.owner, row.name, row.displayName, row.public, row.allowedFunctions, toJsonb(row.registration)],
+	);
+	return rowCount === 1;
+}
+
+export async function setJournal(session: Session, id: EndpointId, journal: string | null): Promise<void> {
+	await session.query("update endpoints set journal_id = $2 where id = $1", [id, journal]);
+}
+
+/** By name, after a name. */
+export async function endpointsOfOwner(
+	session: Session,
+	owner: AccountId,
+	afterName: string,
+	limit: number,
+): Promise<EndpointRow[]> {
+	const { rows } = await session.query<EndpointRow>(
+		`select ${columns} from endpoints where owner_id = $1 and name > $2 and deleted_at is null order by name limit $3`,
+		[owner, afterName, limit],
+	);
+	return rows;
+}
+
+/** Counts stop at 100,001 for each: enough to say "many". */
+export async function countUnfinished(session: Session, ids: readonly EndpointId[]): Promise<Map<EndpointId, number>> {
+	const { rows } = await session.query<{ id: EndpointId; count: bigint }>(
+		`select e.id, (select count(*) from (select from tasks t where t.endpoint_id = e.id and t.finished_seq is null limit 100001) some)
+		from unnest($1::uuid[]) as e (id)`,
+		[ids],
+	);
+	return new Map(rows.map((row) => [row.id, Number(row.count)]));
+}
+
+export async function deleteEndpoint(session: Session, id: EndpointId): Promise<void> {
+	await session.query("update endpoints set deleted_at = now(), active = false, lease_holder = null where id = $1", [
+		id,
+	]);
+}
+
+export async function lockEndpoint(session: Session, id: EndpointId, forMs: number): Promise<Date | undefined> {
+	const { rows } = await session.query<{ locked_until: Date }>(
+		`update endpoints set locked_until = now() + $2 * interval '1 millisecond', active = false
+		where id = $1 and deleted_at is null returning locked_until`,
+		[id, forMs],
+	);
+	return rows[0]?.locked_until;
+}
+
+export interface LeaseRow {
+	lease_epoch: bigint;
+	lease_holder: string;
+	lease_host: string;
+	lease_pid: number;
+	lease_expires_at: Date;
+}
+
+/**
+ * Takes or renews, in one statement: free, run out, held by the same holder, or by the one that the caller knows dead.
+ * Undefined when somebody else holds it. Only a new holder gets a new epoch.
+ */
+export async function takeLease(
+	session: Session,
+	id: EndpointId,
+	claim: { holder: string; host: string; pid: number; replaces: string | null; ttlMs: number },
+): Promise<LeaseRow | undefined> {
+	const { rows } = await session.query<LeaseRow>(
+		`update endpoints set
+			lease_epoch = lease_epoch + case when lease_holder = $2 then 0 else 1 end,
+			lease_holder = $2, lease_host = $3, lease_pid = $4, lease_expires_at = now() + $6 * interval '1 millisecond'
+		where id = $1 and deleted_at is null
+			and (lease_holder is null or lease_holder = $2 or lease_holder = $5 or lease_expires_at < now())
+		returning lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at`,
+		[id, claim.holder, claim.host, claim.pid, claim.replaces, claim.ttlMs],
+	);
+	return rows[0];
+}
+
+export async function releaseLease(session: Session, id: EndpointId, holder: string): Promise<void> {
+	await session.query(
+		"update endpoints set lease_holder = null, lease_expires_at = null where id = $1 and lease_holder = $2",
+		[id, holder],
+	);
+}
+
+export interface Heartbeat {
+	readonly endpoint: EndpointId;
+	readonly periodMs: number;
+	readonly active: boolean;
+	/** The heartbeat's `global_state` as it came. */
+	readonly details: Record<string, unknown>;
+}
+
+/** Marks endpoints as seen now; unknown ones are ignored. No endpoint twice. */
+export async function recordHeartbeats(session: Session, heartbeats: readonly Heartbeat[]): Promise<void> {
+	await session.prepared(
+		"record-heartbeats",
+		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active, details = h.details
+		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
+		where e.id = h.id and e.deleted_at is null`,
+		[
+			heartbeats.map((h) => h.endpoint),
+			heartbeats.map((h) => h.periodMs),
+			heartbeats.map((h) => h.active),
+			heartbeats.map((h) => toJsonb(h.details)),
+		],
+	);
+}

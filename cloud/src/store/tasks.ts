@@ -1,0 +1,321 @@
+/** Statements about tasks before their end: recording, reading, marking. */
+import type { AccountId, EndpointId, FunctionId, TaskGroupId, TaskId } from "@errand/proto";
+import type { ExecutionDocument, FailureDocument } from "@errand/proto/rest";
+import { toJsonb } from "./json.ts";
+import type { Session } from "./pool.ts";
+
+/** Tasks of one request: what they share, and per task its id, function and payload. */
+export interface NewTasks {
+	readonly group: TaskGroupId;
+	readonly endpoint: EndpointId;
+	readonly owner: AccountId;
+	readonly resources: Record<string, unknown> | null;
+	readonly resultSerializers: readonly string[] | null;
+	readonly retryOf: TaskId | null;
+	/** Set when the caller may repeat the request. */
+	readonly submission: { readonly key: string; readonly bodySha256: Uint8Array } | null;
+	readonly tasks: readonly NewTask[];
+}
+
+export interface NewTask {
+	readonly id: TaskId;
+	readonly function: FunctionId;
+	/** Packed arguments; empty when `blob` is set. */
+	readonly payload: Uint8Array;
+	readonly blob: BlobRow | null;
+}
+
+export interface BlobRow {
+	readonly sha256: Uint8Array;
+	readonly sizeBytes: number;
+}
+
+const insertText = `
+	with heads as materialized (
+		select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::uuid[], $8::uuid[], $9::text[])
+			as h (n, group_id, endpoint_id, owner_id, resources, serializers, retry_of, key, body_sha256)
+	),
+	fresh as (
+		insert into submissions (key, body_sha256, group_id)
+		select key, decode(body_sha256, 'hex'), group_id from heads where key is not null
+		on conflict (key) do nothing returning key
+	),
+	accepted as materialized (select * from heads where key is null or key in (select key from fresh)),
+	written as (
+		insert into tasks (id, function_id, group_id, endpoint_id, owner_id, dispatcher_id, payload, payload_blob, payload_blob_bytes,
+			resources, result_serializers, retry_of)
+		select t.id, t.function_id, a.group_id, a.endpoint_id, a.owner_id, $17,
+			case when t.blob is null then substring($16::bytea from t.at + 1 for t.size) end, decode(t.blob, 'hex'), t.blob_bytes,
+			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of
+		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[])
+			as t (n, id, function_id, at, size, blob, blob_bytes) join accepted a on a.n = t.n
+		on conflict (id) do nothing -- the same statement sent again after a lost connection
+		returning seq
+	)
+	select array(select n from accepted) as accepted, (select max(seq) from written) as max_seq`;
+
+/**
+ * Records requests in one statement, each whole or not at all: a request whose submission key is known already is
+ * left out of `accepted` (indices into `requests`). `maxSeq` is the highest sequence number used, if any.
+ */
+export async function insertTasks(
+	session: Session,
+	dispatcher: number,
+	requests: readonly NewTasks[],
+): Promise<{ accepted: ReadonlySet<number>; maxSeq: bigint | null }> {
+	const heads: { n: number; request: NewTasks }[] = [];
+	const rows: { n: number; task: NewTask; at: number }[] = [];
+	const payloads: Uint8Array[] = [];
+	let at = 0;
+	const keys = new Set<string>();
+	for (const [n, request] of requests.entries()) {
+		const key = request.submission?.key;
+		if (key !== undefined && keys.size === keys.add(key).size) continue; // the same request twice at once
+		heads.push({ n, request });
+		for (const task of request.tasks) {
+			rows.push({ n, task, at });
+			payloads.push(task.payload);
+			at += task.payload.length;
+		}
+	}
+	// One bytea cut by the server: an array of bytea would travel as hexadecimal text.
+	const result = await session.prepared<{ accepted: number[]; max_seq: bigint | null }>("insert-tasks", insertText, [
+		heads.map((h) => h.n),
+		heads.map((h) => h.request.group),
+		heads.map((h) => h.request.endpoint),
+		heads.map((h) => h.request.owner),
+		heads.map((h) => toJsonb(h.request.resources)),
+		heads.map((h) => toJsonb(h.request.resultSerializers)),
+		heads.map((h) => h.request.retryOf),
+		heads.map((h) => h.request.submission?.key ?? null),
+		heads.map((h) => hex(h.request.submission?.bodySha256)),
+		rows.map((row) => row.n),
+		rows.map((row) => row.task.id),
+		rows.map((row) => row.task.function),
+		rows.map((row) => row.at),
+		rows.map((row) => row.task.payload.length),
+		rows.map((row) => hex(row.task.blob?.sha256)),
+		Buffer.concat(payloads, at),
+		dispatcher,
+		rows.map((row) => row.task.blob?.sizeBytes ?? null),
+	]);
+	const row = result.rows[0];
+	return { accepted: new Set(row?.accepted ?? []), maxSeq: row?.max_seq ?? null };
+}
+
+function hex(bytes: Uint8Array | undefined): string | null {
+	return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}
+
+export async function findSubmission(
+	session: Session,
+	key: string,
+): Promise<{ bodySha256: Buffer; group: TaskGroupId } | undefined> {
+	const { rows } = await session.query<{ body_sha256: Buffer; group_id: TaskGroupId }>(
+		"select body_sha256, group_id from submissions where key = $1",
+		[key],
+	);
+	return rows[0] && { bodySha256: rows[0].body_sha256, group: rows[0].group_id };
+}
+
+/** What publishing a task again needs. */
+export interface UnfinishedTask {
+	seq: bigint;
+	id: TaskId;
+	group_id: TaskGroupId;
+	endpoint_id: EndpointId;
+	function_id: FunctionId;
+	payload: Buffer | null;
+	payload_blob: Buffer | null;
+	payload_blob_bytes: bigint | null;
+	resources: Record<string, unknown> | null;
+	result_serializers: string[] | null;
+}
+
+const unfinishedColumns =
+	"seq, id, group_id, endpoint_id, function_id, payload, payload_blob, payload_blob_bytes, resources, result_serializers";
+
+/** Unfinished tasks of an endpoint after a sequence number, oldest first, bounded. */
+export async function unfinishedOfEndpoint(
+	session: Session,
+	endpoint: EndpointId,
+	after: bigint,
+	limit: number,
+): Promise<UnfinishedTask[]> {
+	const { rows } = await session.query<UnfinishedTask>(
+		`select ${unfinishedColumns} from tasks
+		where endpoint_id = $1 and seq > $2 and finished_seq is null order by seq limit $3`,
+		[endpoint, after, limit],
+	);
+	return rows;
+}
+
+/** Unfinished tasks that a dispatcher recorded after its watermark. */
+export async function unfinishedOfDispatcher(
+	session: Session,
+	dispatcher: number,
+	after: bigint,
+	limit: number,
+): Promise<UnfinishedTask[]> {
+	const { rows } = await session.query<UnfinishedTask>(
+		`select ${unfinishedColumns} from tasks
+		where dispatcher_id = $1 and seq > $2 and finished_seq is null order by seq limit $3`,
+		[dispatcher, after, limit],
+	);
+	return rows;
+}
+
+/** Those of the given tasks that have not left `received`. */
+export async function unfinishedAmong(session: Session, ids: readonly TaskId[]): Promise<UnfinishedTask[]> {
+	const { rows } = await session.query<UnfinishedTask>(
+		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and finished_seq is null and state = 1 order by seq`,
+		[ids],
+	);
+	return rows;
+}
+
+export interface TaskRow {
+	seq: bigint;
+	id: TaskId;
+	group_id: TaskGroupId;
+	endpoint_id: EndpointId;
+	endpoint_name: string;
+	function_id: FunctionId;
+	function_name: string;
+	owner_id: AccountId;
+	state: number;
+	created_at: Date;
+	cancel_requested_at: Date | null;
+	retry_of: TaskId | null;
+	finished_seq: bigint | null;
+	finished_at: Date | null;
+	failure: FailureDocument | null;
+}
+
+export interface WholeTaskRow extends TaskRow {
+	payload: Buffer | null;
+	payload_blob: Buffer | null;
+	payload_blob_bytes: bigint | null;
+	resources: Record<string, unknown> | null;
+	result_serializers: string[] | null;
+	transitions: [state: number, atMs: number, actor: string, reason: string][];
+	finished_by: string | null;
+	result: Buffer | null;
+	result_blob: Buffer | null;
+	result_blob_bytes: bigint | null;
+	execution: ExecutionDocument | null;
+	stdout_bytes: bigint;
+	stderr_bytes: bigint;
+}
+
+const summaryColumns = `t.seq, t.id, t.group_id, t.endpoint_id, coalesce(e.name, '') as endpoint_name, t.function_id,
+	coalesce(f.name, '') as function_name, t.owner_id, t.state, t.created_at, t.cancel_requested_at, t.retry_of,
+	t.finished_seq, t.finished_at, t.failure`;
+const withNames =
+	"from tasks t left join endpoints e on e.id = t.endpoint_id left join functions f on f.id = t.function_id";
+
+/** Whole rows, in no order; unknown ids are left out. `payload` comes only when asked for: it may be large. */
+export async function findTasks(
+	session: Session,
+	ids: readonly TaskId[],
+	withPayload = false,
+): Promise<WholeTaskRow[]> {
+	const { rows } = await session.query<WholeTaskRow>(
+		`select ${summaryColumns}, ${withPayload ? "t.payload" : "null::bytea as payload"}, t.payload_blob, t.payload_blob_bytes,
+			t.resources, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
+			t.execution, t.stdout_bytes, t.stderr_bytes
+		${withNames} where t.id = any($1::uuid[])`,
+		[ids],
+	);
+	return rows;
+}
+
+export interface TaskSearch {
+	owner?: AccountId | undefined;
+	states?: readonly number[] | undefined;
+	endpoint?: EndpointId | undefined;
+	function?: FunctionId | undefined;
+	group?: TaskGroupId | undefined;
+	since?: Date | undefined;
+	until?: Date | undefined;
+	/** Lowest and highest id with a prefix. */
+	idFrom?: string | undefined;
+	idTo?: string | undefined;
+	/** Only tasks recorded before this one. */
+	beforeSeq?: bigint | undefined;
+	limit: number;
+}
+
+const conditions: { readonly [Key in Exclude<keyof TaskSearch, "limit">]: (n: number) => string } = {
+	owner: (n) => `t.owner_id = $${n}`,
+	states: (n) => `t.state = any($${n}::smallint[])`,
+	endpoint: (n) => `t.endpoint_id = $${n}`,
+	function: (n) => `t.function_id = $${n}`,
+	group: (n) => `t.group_id = $${n}`,
+	since: (n) => `t.created_at >= $${n}`,
+	until: (n) => `t.created_at < $${n}`,
+	idFrom: (n) => `t.id >= $${n}`,
+	idTo: (n) => `t.id <= $${n}`,
+	beforeSeq: (n) => `t.seq < $${n}`,
+};
+
+/** Newest first. */
+export async function searchTasks(session: Session, search: TaskSearch): Promise<TaskRow[]> {
+	const values: unknown[] = [search.limit];
+	const where: string[] = [];
+	for (const key of Object.keys(conditions) as (keyof typeof conditions)[]) {
+		if (search[key] === undefined) continue;
+		values.push(search[key]);
+		where.push(conditions[key](values.length));
+	}
+	const { rows } = await session.query<TaskRow>(
+		`select ${summaryColumns} ${withNames} ${where.length > 0 ? `where ${where.join(" and ")}` : ""} order by t.seq desc limit $1`,
+		values,
+	);
+	return rows;
+}
+
+/** Ids and creation times of a group's tasks, oldest first. */
+export async function tasksOfGroup(session: Session, group: TaskGroupId): Promise<{ id: TaskId; created_at: Date }[]> {
+	const { rows } = await session.query<{ id: TaskId; created_at: Date }>(
+		"select id, created_at from tasks where group_id = $1 order by seq",
+		[group],
+	);
+	return rows;
+}
+
+export async function unfinishedIdsOfGroup(session: Session, group: TaskGroupId): Promise<TaskId[]> {
+	const { rows } = await session.query<{ id: TaskId }>(
+		"select id from tasks where group_id = $1 and finished_seq is null order by seq",
+		[group],
+	);
+	return rows.map((row) => row.id);
+}
+
+/** Marks unfinished tasks as asked to stop; the first request counts. Returns what they were then. */
+export async function markCancelRequested(
+	session: Session,
+	ids: readonly TaskId[],
+): Promise<{ id: TaskId; endpoint_id: EndpointId; state: number }[]> {
+	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId; state: number }>(
+		`update tasks set cancel_requested_at = coalesce(cancel_requested_at, now())
+		where id = any($1::uuid[]) and finished_seq is null returning id, endpoint_id, state`,
+		[ids],
+	);
+	return rows;
+}
+
+/** Tasks asked to stop longer than `olderThanMs` ago that have not, by endpoint. */
+export async function overdueCancellations(
+	session: Session,
+	olderThanMs: number,
+	limit: number,
+): Promise<{ id: TaskId; endpoint_id: EndpointId }[]> {
+	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId }>(
+		`select id, endpoint_id from tasks
+		where finished_seq is null and cancel_requested_at < now() - $1 * interval '1 millisecond'
+		order by cancel_requested_at limit $2`,
+		[olderThanMs, limit],
+	);
+	return rows;
+}

@@ -1,0 +1,23 @@
+/** What the interchange asks of the world. Whoever calls it carries them out, in order. */
+import type { TaskId, TaskState } from "@errand/proto";
+import type { Result } from "@errand/proto/wire";
+import type { HeldTask } from "./held-task.ts";
+
+export type Reaction =
+	/** Hand these tasks to the manager. */
+	| { readonly kind: "dispatch"; readonly managerId: string; readonly tasks: readonly HeldTask[] }
+	/** Ask the manager to stop these. */
+	| {
+			readonly kind: "cancel";
+			readonly managerId: string;
+			readonly taskIds: readonly TaskId[];
+			readonly graceMs: number;
+	  }
+	/** A task has ended: record and publish; then acknowledge it to the manager, if it came from one. */
+	| { readonly kind: "result"; readonly id: TaskId; readonly result: Result; readonly managerId: string | undefined }
+	/** A result that needs no record (known already, or to be run again): acknowledge it. */
+	| { readonly kind: "acknowledge"; readonly managerId: string; readonly id: TaskId }
+	/** A task has moved on or back; to be told when it stays there for a while. */
+	| { readonly kind: "state"; readonly id: TaskId; readonly state: TaskState; readonly reason: string }
+	/** The manager is to take nothing new, finish and end. */
+	| { readonly kind: "drain"; readonly managerId: string; readonly reason: string };

@@ -1,0 +1,55 @@
+/** A task from its arrival to its result. */
+import { idFromBytes, type TaskId } from "@errand/proto/ids";
+import type { Function as FunctionMessage, Resources, Runtime, Task } from "@errand/proto/wire";
+
+/** Why a task is being stopped. */
+export type StopReason = "cancel" | "walltime" | "memory";
+
+export interface HeldTask {
+	readonly message: Task;
+	readonly id: TaskId;
+	readonly definition: FunctionMessage;
+	/** Place in the order of arrival; kept when it goes back to the queue. */
+	readonly sequence: number;
+	readonly resources: Wanted;
+	/** Nothing but one core is asked for: may wait behind others in a worker. */
+	readonly plain: boolean;
+	readonly queuedAtMs: number;
+	/** A file with the arguments, when they came by reference. */
+	payloadPath: string;
+	/** How long it was expected to take when it was sent to its worker. */
+	expectedUs: number;
+	stop: StopReason | undefined;
+	stopGraceMs: number;
+}
+
+export type Wanted = Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">;
+
+export type WorkerKind = "node" | "python";
+
+const nothingWanted: Wanted = { cores: 0, memoryBytes: 0, gpus: 0, walltimeMs: 0 };
+
+export function holdTask(message: Task, definition: FunctionMessage, sequence: number, nowMs: number): HeldTask {
+	const resources = message.resources ?? nothingWanted;
+	return {
+		message,
+		id: idFromBytes<TaskId>(message.id),
+		definition,
+		sequence,
+		resources,
+		plain: resources.cores <= 1 && resources.memoryBytes === 0 && resources.gpus === 0 && resources.walltimeMs === 0,
+		queuedAtMs: nowMs,
+		payloadPath: "",
+		expectedUs: 0,
+		stop: undefined,
+		stopGraceMs: 0,
+	};
+}
+
+/** Which kind of worker runs each runtime; undefined for one this version does not know. */
+export const kindOf: { readonly [R in Runtime]?: WorkerKind } = { 1: "node", 2: "python", 3: "node" };
+
+/** A map key for raw ids: no formatting on the hot path. */
+export function keyOf(id: Uint8Array): string {
+	return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("latin1");
+}

@@ -1,0 +1,188 @@
+/** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
+import { randomUUID } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import {
+	create,
+	type DaemonMessage,
+	HelloSchema,
+	type ManagerMessage,
+	ManagerMessageSchema,
+	PulseSchema,
+} from "@errand/proto/wire";
+import { workerMarker } from "../worker/strays.ts";
+import type { WorkerKind } from "./held-task.ts";
+import { Link } from "./link.ts";
+import { openLog } from "./log.ts";
+import { Manager } from "./manager.ts";
+import { gpuEnvironment } from "./node-share.ts";
+import { readOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
+import { managerMarker, openSentinel } from "./sentinel.ts";
+import { workerCommand } from "./worker-command.ts";
+
+const version = "0.1.0";
+/** What runs gets this long when the block ends: schedulers kill soon after they warn. */
+const stopGraceMs = 3000;
+/** Results are offered this long to a daemon that might acknowledge them, before the manager ends. */
+const lastAcknowledgementMs = 5000;
+const acknowledgementLookMs = 20;
+
+const options = readOptions(process.env);
+const managerId = randomUUID();
+const log = openLog({ manager: managerId, block: options.blockId });
+const directory = join(options.directory, managerId);
+const spillDirectory = join(directory, "values");
+mkdirSync(spillDirectory, { recursive: true, mode: 0o700 });
+const sandboxRoot = options.sandboxRoot === undefined ? undefined : join(options.sandboxRoot, managerId);
+if (sandboxRoot !== undefined) mkdirSync(sandboxRoot, { recursive: true, mode: 0o700 });
+const sentinel = openSentinel(managerId, directory);
+
+/** What a task may see: everything of the job script's environment except the link's secrets. */
+const {
+	ERRAND_LINK_ADDRESS: _address,
+	ERRAND_LINK_CERTIFICATE: _certificate,
+	ERRAND_BLOCK_TOKEN: _token,
+	ERRAND_MANAGER_OPTIONS: _options,
+	[workerMarker]: _worker,
+	...inherited
+} = process.env;
+for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
+const workerEnvironment = {
+	...(inherited as Record<string, string>),
+	ERRAND_CORES: "1",
+	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
+	...options.environment,
+	[managerMarker]: managerId,
+	ERRAND_MODULE_ROOT: options.moduleRoot,
+	ERRAND_SPILL_DIRECTORY: spillDirectory,
+	ERRAND_KEEP_SANDBOXES: options.keepSandboxes ? "1" : "0",
+};
+
+const outbox = new Outbox();
+const place = { host: hostname(), blockId: options.blockId, managerId };
+const manager = new Manager({
+	...options,
+	place,
+	spillDirectory,
+	worker: (kind: WorkerKind) => ({
+		kind,
+		command: workerCommand(kind, options.python),
+		directory,
+		sandboxRoot,
+		environment: workerEnvironment,
+		outputLimitBytes: options.outputLimitBytes,
+	}),
+	outbox,
+	blobs: { getBlob: (reference) => link.getBlob(reference), putBlob: (chunks) => link.putBlob(chunks) },
+	log,
+	onGroups: (groups) => sentinel.guard(groups),
+});
+
+const link: Link = new Link(
+	{ ...options, log },
+	{
+		hello: () => hello(),
+		received: (message) => handlers[message.message.case ?? "welcome"]?.(message.message as never),
+		drained: () => outbox.drained(),
+		lost: () => onLost(),
+	},
+);
+
+type Handlers = {
+	[C in NonNullable<DaemonMessage["message"]["case"]>]: (
+		message: Extract<DaemonMessage["message"], { case: C }>,
+	) => void;
+};
+
+let orphanLimitMs = options.orphanLimitMs;
+let orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
+let pulseTimer: NodeJS.Timeout | undefined;
+
+const handlers: Handlers = {
+	welcome: ({ value }) => {
+		if (value === undefined) return; // a message of a newer daemon
+		clearTimeout(orphanTimer);
+		if (value.orphanLimitMs > 0) orphanLimitMs = value.orphanLimitMs;
+		manager.abandon(value.unwantedTaskIds);
+		manager.attached(value.inlineLimitBytes);
+		outbox.attach({ write: (message) => link.write(message) });
+		clearInterval(pulseTimer);
+		if (value.pulseIntervalMs > 0) pulseTimer = setInterval(pulse, value.pulseIntervalMs);
+	},
+	tasks: ({ value }) => manager.accept(value),
+	cancel: ({ value }) => manager.cancel(value.taskIds, value.graceMs),
+	resultAck: ({ value }) => outbox.forget(value.taskIds),
+	drain: ({ value }) => void endDrained(value.reason),
+};
+
+function hello(): ManagerMessage {
+	const value = create(HelloSchema, {
+		managerId,
+		blockId: options.blockId,
+		host: place.host,
+		pid: process.pid,
+		node: {
+			cores: options.cores,
+			memoryBytes: options.memoryBytes,
+			gpuIds: [...options.gpuIds],
+			maxWorkers: options.maxWorkers,
+			endsAtMs: options.endsAtMs,
+		},
+		heldTaskIds: manager.heldTaskIds,
+		unacknowledgedTaskIds: outbox.unacknowledged,
+		version,
+	});
+	return create(ManagerMessageSchema, { message: { case: "hello", value } });
+}
+
+function pulse(): void {
+	const busyWorkers = manager.busyWorkers;
+	const value = create(PulseSchema, { busyWorkers, idleWorkers: Math.max(0, options.maxWorkers - busyWorkers) });
+	link.write(create(ManagerMessageSchema, { message: { case: "pulse", value } }));
+}
+
+function onLost(): void {
+	outbox.detach();
+	clearInterval(pulseTimer);
+	orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
+}
+
+let ending = false;
+
+async function endOrphaned(): Promise<void> {
+	log.warn({ orphanLimitMs }, "no daemon for too long: finishing what runs, then ending");
+	await manager.finishRunning();
+	await end(link.attached ? lastAcknowledgementMs : 0);
+}
+
+async function endDrained(reason: string): Promise<void> {
+	log.info({ reason }, "draining");
+	await manager.drain();
+	await end(lastAcknowledgementMs);
+}
+
+async function end(acknowledgementMs: number): Promise<void> {
+	if (ending) return;
+	ending = true;
+	clearTimeout(orphanTimer);
+	await manager.stop(stopGraceMs);
+	const untilMs = Date.now() + acknowledgementMs;
+	while (outbox.unacknowledged.length > 0 && Date.now() < untilMs)
+		await new Promise((resolve) => setTimeout(resolve, acknowledgementLookMs));
+	clearInterval(pulseTimer);
+	await link.close();
+	sentinel.close();
+	rmSync(directory, { recursive: true, force: true });
+	log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
+	process.exit(0);
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const)
+	process.on(signal, () => {
+		log.info({ signal }, "asked to end");
+		void end(lastAcknowledgementMs);
+	});
+process.on("SIGHUP", () => {}); // the daemon's terminal closed; the manager outlives it
+link.open();

@@ -1,0 +1,110 @@
+/** Logging in with a code that a person confirms in a browser (RFC 8628). Works in Node and in browsers. */
+import { Fault } from "@errand/proto";
+import {
+	type CloudAddresses,
+	discover,
+	normalizeCloudUrl,
+	OAuthError,
+	postForm,
+	readTokenReply,
+	type Tokens,
+} from "./oauth.ts";
+
+/** What to show to the person. */
+export interface DevicePrompt {
+	userCode: string;
+	verificationUrl: string;
+	/** With the code in it. */
+	verificationUrlComplete: string;
+	expiresInS: number;
+}
+
+export interface DeviceFlowOptions {
+	cloudUrl: string;
+	/** Shows the code; the cloud is asked for the first time when it resolves. */
+	onPrompt: (prompt: DevicePrompt) => void | Promise<void>;
+	signal?: AbortSignal;
+	/** Waits; for tests. */
+	sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+}
+
+export interface DeviceFlowResult {
+	cloudUrl: string;
+	addresses: CloudAddresses;
+	tokens: Tokens;
+}
+
+const grantType = "urn:ietf:params:oauth:grant-type:device_code";
+/** Where the server does not say. */
+const standardIntervalS = 5;
+/** What `slow_down` adds, by the standard. */
+const slowDownS = 5;
+const outageBackOff = { firstMs: 1_000, mostMs: 30_000 };
+
+function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+	return new Promise((resolve, reject) => {
+		const onAbort = (): void => {
+			clearTimeout(timer);
+			reject(signal?.reason);
+		};
+		const timer = setTimeout(() => {
+			signal?.removeEventListener("abort", onAbort);
+			resolve();
+		}, ms);
+		if (signal?.aborted === true) onAbort();
+		else signal?.addEventListener("abort", onAbort, { once: true });
+	});
+}
+
+/** Why no token will come, in words. */
+const refusals: Readonly<Record<string, string>> = {
+	access_denied: "The login was denied in the browser.",
+	expired_token: "Nobody confirmed the code in time; log in again.",
+};
+
+export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceFlowResult> {
+	const { signal, sleep = wait } = options;
+	const cloudUrl = normalizeCloudUrl(options.cloudUrl);
+	const addresses = await discover(cloudUrl, signal);
+	const { clientId, deviceEndpoint, tokenEndpoint } = addresses;
+	if (deviceEndpoint === undefined) {
+		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
+	}
+	const reply = await postForm(deviceEndpoint, { client_id: clientId, scope: addresses.scopes.join(" ") }, {}, signal);
+	const expiresInS = Number(reply.expires_in);
+	const deadlineMs = performance.now() + expiresInS * 1000;
+	await options.onPrompt({
+		userCode: String(reply.user_code),
+		verificationUrl: String(reply.verification_uri),
+		verificationUrlComplete: String(reply.verification_uri_complete ?? reply.verification_uri),
+		expiresInS,
+	});
+
+	const form = { grant_type: grantType, client_id: clientId, device_code: String(reply.device_code) };
+	let intervalS = Number(reply.interval ?? standardIntervalS);
+	let outageMs = 0;
+	for (;;) {
+		signal?.throwIfAborted();
+		try {
+			const tokens = readTokenReply(await postForm(tokenEndpoint, form, {}, signal), Date.now());
+			return { cloudUrl, addresses, tokens };
+		} catch (error) {
+			if (error instanceof OAuthError) {
+				if (error.code === "slow_down") intervalS += slowDownS;
+				else if (error.code !== "authorization_pending") {
+					const message = refusals[error.code] ?? `The login was refused: ${error.message}.`;
+					throw new Fault("USER_UNAUTHENTICATED", message, { cause: error });
+				}
+				outageMs = 0;
+			} else if (error instanceof Fault && error.code === "NOT_READY") {
+				// The person may be typing while the cloud restarts.
+				outageMs = Math.min(Math.max(outageMs * 2, outageBackOff.firstMs), outageBackOff.mostMs);
+			} else throw error;
+			const pauseMs = Math.max(intervalS * 1000, outageMs * (0.75 + Math.random() / 2));
+			if (performance.now() + pauseMs > deadlineMs) {
+				throw new Fault("USER_UNAUTHENTICATED", refusals.expired_token as string, { cause: error });
+			}
+			await sleep(pauseMs, signal);
+		}
+	}
+}

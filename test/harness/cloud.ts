@@ -1,0 +1,94 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Client, deviceLogin } from "@errand/sdk";
+import { randomPort } from "./ports.ts";
+import { LoggedProcess } from "./process.ts";
+
+const cloudMain = fileURLToPath(new URL("../../cloud/src/main.ts", import.meta.url));
+
+/** A cloud as a process of its own, on random ports, with its state in a directory that goes away with it. */
+export class TestCloud {
+	readonly home: string;
+	readonly url: string;
+	readonly #environment: NodeJS.ProcessEnv;
+	#process: LoggedProcess | undefined;
+
+	private constructor(home: string, url: string, environment: NodeJS.ProcessEnv) {
+		this.home = home;
+		this.url = url;
+		this.#environment = environment;
+	}
+
+	/** `environment`: DATABASE_URL, AMQP_URL, RABBITMQ_MANAGEMENT_URL, ERRAND_CLOUD_…; embedded parts without. */
+	static async start(environment: NodeJS.ProcessEnv = {}): Promise<TestCloud> {
+		const home = mkdtempSync(join(tmpdir(), "errand-"));
+		const port = await randomPort();
+		const cloud = new TestCloud(home, `http://127.0.0.1:${port}`, {
+			PATH: process.env.PATH,
+			ERRAND_HOME: home,
+			ERRAND_CLOUD_PORT: String(port),
+			ERRAND_CLOUD_PUBLIC_URL: `http://127.0.0.1:${port}`,
+			ERRAND_CLOUD_AMQP_PORT: String(await randomPort()),
+			...environment,
+		});
+		await cloud.start();
+		return cloud;
+	}
+
+	get process(): LoggedProcess {
+		if (this.#process === undefined) throw new Error("the cloud has not been started");
+		return this.#process;
+	}
+
+	/** Again after a kill or stop, with the same state. */
+	async start(): Promise<void> {
+		this.#process = new LoggedProcess("cloud", process.execPath, [cloudMain], this.#environment);
+		await this.#process.line("the cloud is ready");
+	}
+
+	kill(): Promise<void> {
+		return this.process.kill();
+	}
+
+	get operatorToken(): string {
+		return readFileSync(join(this.home, "cloud", "operator-token"), "utf8").trim();
+	}
+
+	/** An account whose password is its name and `-password`. */
+	async createAccount(username: string): Promise<void> {
+		const operator = new Client({ cloudUrl: this.url, token: this.operatorToken });
+		await operator.createAccount({ username, password: `${username}-password` });
+	}
+
+	/** A new account and its access token, got by the device flow that the operator approves. */
+	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
+		await this.createAccount(username);
+		const credentials = await deviceLogin({
+			cloudUrl: this.url,
+			onPrompt: ({ userCode }) => this.#approve(userCode, username),
+		});
+		return {
+			token: credentials.accessToken,
+			refreshToken: credentials.refreshToken,
+			client: new Client({ cloudUrl: this.url, token: credentials.accessToken }),
+		};
+	}
+
+	/** As whoever owns the state directory may. */
+	async #approve(userCode: string, username: string): Promise<void> {
+		const reply = await fetch(`${this.url}/v1/device-approvals`, {
+			method: "POST",
+			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },
+			body: JSON.stringify({ user_code: userCode, username }),
+		});
+		if (!reply.ok) throw new Error(`the device was not approved: ${await reply.text()}`);
+	}
+
+	async stop(): Promise<void> {
+		const code = await this.process.stop();
+		if (code !== 0) throw new Error(`the cloud ended with ${code}:\n${this.process.output.slice(-3000)}`);
+		rmSync(this.home, { recursive: true, force: true });
+	}
+}
