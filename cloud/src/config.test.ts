@@ -40,7 +40,7 @@ test("a full deployment is read from the environment, lists split and slashes tr
 		ERRAND_CLOUD_S3_BUCKET: "errand",
 		ERRAND_CLOUD_S3_ACCESS_KEY_ID: "id",
 		ERRAND_CLOUD_S3_SECRET_ACCESS_KEY: "key",
-		ERRAND_CLOUD_OUTSIDE_ISSUER: "https://keycloak.example.org/realms/hpc",
+		ERRAND_CLOUD_OUTSIDE_ISSUER: "https://example.auth0.com/",
 		ERRAND_CLOUD_OUTSIDE_AUDIENCE: "errand",
 		ERRAND_CLOUD_TRUSTED_PROXIES: "10.0.0.0/8, 127.0.0.1,fd00::/8",
 		ERRAND_CLOUD_CORS_ORIGINS: "https://app.example.org",
@@ -53,6 +53,7 @@ test("a full deployment is read from the environment, lists split and slashes tr
 		broker: { kind: "rabbitmq", url: "amqp://u:p@mq/", managementUrl: "http://u:p@mq:15672" },
 		blobs: { kind: "s3", endpoint: "https://s3.example.org", bucket: "errand", region: "us-east-1" },
 		outsideIssuer: {
+			issuer: "https://example.auth0.com/",
 			audience: "errand",
 			claims: { username: "preferred_username", scope: "scope" },
 			administrators: [],

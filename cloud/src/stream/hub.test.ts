@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { FakeResults, someResult } from "../http/fake-operations.ts";
 import { CloudEventBus } from "../observe/events.ts";
 import { createLog } from "../observe/log.ts";
-import { type Hub, openHub, type Reader } from "./hub.ts";
+import { type Hub, openHub } from "./hub.ts";
+import type { Reader } from "./reader.ts";
 
 const log = createLog({ level: "silent" });
 

@@ -5,19 +5,12 @@
  */
 import { setTimeout as setTimer } from "node:timers";
 import type { TaskGroupId } from "@errand/proto";
-import { type StreamFrame, streamInitialCredit, type streamKinds } from "@errand/proto/rest";
+import { type StreamFrame, streamInitialCredit } from "@errand/proto/rest";
 import type { CloudEventBus, CloudEvents } from "../observe/events.ts";
 import type { Log } from "../observe/log.ts";
 import type { Operations } from "../operations/operations.ts";
+import type { Reader, Sink } from "./reader.ts";
 import { ResultFrames } from "./result-frames.ts";
-
-/** Where a reader's frames go. */
-interface Sink {
-	/** Takes a frame; keeps the order; does not throw. */
-	send(text: string): void;
-	/** Bytes taken and not yet given to the network. */
-	readonly bufferedBytes: number;
-}
 
 export interface HubOptions {
 	readonly events: CloudEventBus;
@@ -30,19 +23,6 @@ export interface HubOptions {
 	readonly alone: boolean;
 	/** Runs something later; for tests. */
 	readonly later?: (run: () => void, delayMs: number) => void;
-}
-
-/** One reader's place at the hub. */
-export interface Reader {
-	/** Follows a group from behind a cursor; again: from there. The caller must have been authorized for the group. */
-	subscribe(group: TaskGroupId, cursor: bigint, also: ReadonlySet<(typeof streamKinds)[number]>): void;
-	unsubscribe(group: TaskGroupId): void;
-	/** This many more result frames may be sent. */
-	grant(frames: number): void;
-	/** To be called when the sink has given bytes to the network. */
-	drained(): void;
-	readonly groups: readonly TaskGroupId[];
-	close(): void;
 }
 
 export interface Hub {

@@ -11,7 +11,8 @@ import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Log } from "../observe/log.ts";
 import type { Operations } from "../operations/operations.ts";
 import type { Caller } from "../policy/caller.ts";
-import type { Hub, Reader } from "./hub.ts";
+import type { Hub } from "./hub.ts";
+import type { Reader } from "./reader.ts";
 
 export interface SessionMeans {
 	readonly hub: Hub;
