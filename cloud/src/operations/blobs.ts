@@ -1,5 +1,6 @@
 /** Large values: who may store and who may read them. */
 import { type AccountId, blobLimitBytes, Fault } from "@errand/proto";
+import { blobName } from "../blobs/part-file.ts";
 import type { Caller } from "../policy/caller.ts";
 import { blobOfAccount, blobOfEndpoint, grantBlob } from "../store/blobs.ts";
 import type { Operations } from "./operations.ts";
@@ -51,7 +52,5 @@ export function blobOperations({ database, blobs }: Ports): Pick<Operations, "pu
 }
 
 function bytesOf(sha256: string): Buffer {
-	if (!/^[0-9a-f]{64}$/.test(sha256))
-		throw new Fault("REQUEST_MALFORMED", "a blob is named by its SHA-256: 64 lower-case hexadecimal digits");
-	return Buffer.from(sha256, "hex");
+	return Buffer.from(blobName(sha256), "hex");
 }
