@@ -12,7 +12,12 @@ export default defineConfig({
 			{ extends: true, test: { name: "sdk", include: ["sdk/{src,cli}/**/*.test.ts"] } },
 			{
 				extends: true,
-				test: { name: "whole", include: ["test/**/*.test.ts"], exclude: ["test/load/**"], fileParallelism: false },
+				test: {
+					name: "whole",
+					include: ["test/**/*.test.ts", "deploy/**/*.test.ts"],
+					exclude: ["test/load/**"],
+					fileParallelism: false,
+				},
 			},
 		],
 	},

@@ -40,6 +40,9 @@ const backOffLimitMs = 10_000;
 const pingIntervalMs = 15_000;
 const pingTimeoutMs = 15_000;
 
+/** What was written last gets this long to leave, when the daemon does not end its side too. */
+const lastWritesMs = 500;
+
 const channelOptions: ChannelOptions = {
 	"grpc.ssl_target_name_override": linkName,
 	"grpc.default_authority": linkName,
@@ -123,7 +126,7 @@ export class Link {
 		if (life.is === "waiting") clearTimeout(life.timer);
 		if (life.is !== "connecting" && life.is !== "attached") return;
 		await new Promise<void>((resolve) => {
-			const timer = setTimeout(resolve, 1000);
+			const timer = setTimeout(resolve, lastWritesMs);
 			life.call.once("end", resolve).once("error", () => resolve());
 			life.call.once("close", () => clearTimeout(timer));
 			life.call.end();

@@ -45,6 +45,8 @@ export interface ScriptedDaemonOptions {
 	options?: Record<string, unknown>;
 	acknowledge?: boolean;
 	environment?: Record<string, string>;
+	/** The manager's command; its sources on this Node.js unless told otherwise. */
+	program?: readonly [string, ...string[]];
 }
 
 export interface Submission {
@@ -88,7 +90,9 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 	/** Listens and starts the manager; resolves when it has said hello. */
 	async open(): Promise<this> {
 		await this.listen();
-		this.manager = spawn(process.execPath, [fileURLToPath(new URL("main.ts", import.meta.url))], {
+		const sources = [process.execPath, fileURLToPath(new URL("main.ts", import.meta.url))] as const;
+		const [command, ...args] = this.#settings.program ?? sources;
+		this.manager = spawn(command, args, {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: {
 				PATH: process.env.PATH ?? "",
@@ -115,7 +119,8 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			attach: (call: Attach) => this.#attach(call),
 			getBlob: (call: ServerWritableStream<BlobReference, BlobChunk>) => {
 				const data = this.blobs.get(Buffer.from(call.request.sha256).toString("hex")) ?? Buffer.alloc(0);
-				call.end({ $typeName: "errand.v1.BlobChunk", data });
+				call.write({ $typeName: "errand.v1.BlobChunk", data });
+				call.end();
 			},
 			putBlob: (
 				call: ServerReadableStream<BlobChunk, BlobReference>,
@@ -235,6 +240,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			return;
 		}
 		call.on("error", () => {});
+		call.on("end", () => call.end());
 		call.on("data", ({ message }: ManagerMessage) => {
 			if (message.case === "hello") {
 				this.#stream = call;
@@ -279,6 +285,8 @@ export const python = (source: string, name = "f"): FunctionMessage =>
 	define(serializations.pythonSource, name, `${name}:${source}`);
 export const command = (text: string, more: object = {}): FunctionMessage =>
 	define(serializations.command, "command", JSON.stringify({ command: text, ...more }));
+
+export const hexOf = (ids: readonly Uint8Array[] = []): string[] => ids.map((id) => Buffer.from(id).toString("hex"));
 
 /** The buffer of a result that is a value; throws with the failure when it is not. */
 export function valueIn({ outcome }: Result): string {

@@ -1,0 +1,108 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { NodeShare, type Share } from "./node-share.ts";
+import { failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
+
+describe("HQ-2: whole cores, memory and indexed GPUs", () => {
+	test("no core, byte or GPU index is given twice, and everything given back can be given again", () => {
+		const wish = fc.record({ cores: fc.nat(5), memoryBytes: fc.nat(120), gpus: fc.nat(4) });
+		const steps = fc.array(
+			fc.oneof(
+				wish.map((wish) => ({ wish })),
+				fc.record({ give: fc.nat() }),
+			),
+			{ maxLength: 60 },
+		);
+		fc.assert(
+			fc.property(steps, (steps) => {
+				const node = new NodeShare({ cores: 4, memoryBytes: 100, gpuIds: ["0", "1", "2"] }, 3);
+				const out: Share[] = [];
+				for (const step of steps) {
+					if ("give" in step) {
+						const [share] = out.splice(step.give % Math.max(1, out.length), 1);
+						if (share !== undefined) node.give(share);
+						continue;
+					}
+					const share = node.take(step.wish);
+					if (share !== undefined) out.push(share);
+					if (node.refusal(step.wish) !== undefined) expect(share).toBeUndefined();
+					const gpus = out.flatMap((one) => one.gpuIds);
+					expect(new Set(gpus).size).toBe(gpus.length);
+					expect(out.reduce((sum, one) => sum + one.cores, 0)).toBeLessThanOrEqual(4);
+					expect(out.reduce((sum, one) => sum + one.memoryBytes, 0)).toBeLessThanOrEqual(100);
+					expect(out.length).toBeLessThanOrEqual(3);
+				}
+				for (const share of out) node.give(share);
+				expect(node.take({ cores: 4, memoryBytes: 100, gpus: 3 })).toEqual({
+					cores: 4,
+					memoryBytes: 100,
+					gpuIds: ["0", "1", "2"],
+				});
+			}),
+		);
+	});
+
+	test("each running task sees the GPUs that are its own, in every vendor's words, and others see none", async () => {
+		const daemon = await new ScriptedDaemon({
+			options: { cores: 4, maxWorkers: 4, gpuIds: ["4", "5", "GPU-a"] },
+		}).open();
+		try {
+			const look = javascript(
+				"const { env } = process;\nexport async function f() { const seen = [env.CUDA_VISIBLE_DEVICES, env.HIP_VISIBLE_DEVICES, env.ROCR_VISIBLE_DEVICES, env.ZE_AFFINITY_MASK, env.ERRAND_CORES]; await new Promise((r) => setTimeout(r, 100)); return [seen, Date.now()]; }",
+			);
+			const two = [0, 1, 2].map(() => daemon.task(look, { resources: { gpus: 2, cores: 2 } }));
+			const one = [0, 1].map(() => daemon.task(look, { resources: { gpus: 1 } }));
+			daemon.submit(look, [...two, ...one]);
+			const runs = [];
+			for (const task of [...two, ...one]) {
+				const result = await daemon.result(task);
+				const [seen] = jsonOf(result) as [string[], number];
+				expect(new Set(seen.slice(0, 4)).size).toBe(1);
+				const { startedAtUs = 0, finishedAtUs = 0 } = result.execution ?? {};
+				runs.push({ gpus: String(seen[0]).split(","), cores: Number(seen[4]), startedAtUs, finishedAtUs });
+			}
+			for (const a of runs)
+				for (const b of runs) {
+					const together = a !== b && a.startedAtUs < b.finishedAtUs && b.startedAtUs < a.finishedAtUs;
+					if (together) expect(a.gpus.filter((id) => b.gpus.includes(id))).toEqual([]);
+				}
+			expect(runs.map(({ gpus, cores }) => [gpus.length, cores])).toEqual([
+				[2, 2],
+				[2, 2],
+				[2, 2],
+				[1, 1],
+				[1, 1],
+			]);
+			const plain = jsonOf(await daemon.run(look)) as [string[], number];
+			expect(plain[0]).toEqual(["", "", "", "", "1"]);
+		} finally {
+			await daemon.close();
+		}
+	});
+
+	test("what this node can never give is refused with what it has", async () => {
+		const daemon = await new ScriptedDaemon().open();
+		try {
+			const any = python("def f():\n    return 1\n");
+			const failure = failureIn(await daemon.run(any, { resources: { gpus: 1 } }));
+			expect(failure.code).toBe("RESOURCES_UNAVAILABLE");
+			expect(failure.message).toMatch(/asks for 1 GPUs; this node offers 0/);
+		} finally {
+			await daemon.close();
+		}
+	});
+
+	test("a runtime that is needed gets the slot of one that idles", async () => {
+		const daemon = await new ScriptedDaemon({ options: { cores: 1, maxWorkers: 1 } }).open();
+		try {
+			const js = javascript("export const f = () => 1;");
+			const py = python("def f():\n    return 2\n");
+			for (let round = 0; round < 3; round++) {
+				expect(jsonOf(await daemon.run(js))).toBe(1);
+				expect(jsonOf(await daemon.run(py))).toBe(2);
+			}
+		} finally {
+			await daemon.close();
+		}
+	});
+});
