@@ -18,7 +18,7 @@ import { LoginLimit } from "./login-limit.ts";
 import { hashPassword, verifyPassword } from "./password.ts";
 import { newSecret, secretDigest } from "./secret.ts";
 
-export interface ClientSecret {
+interface ClientSecret {
 	/** Of the client-credentials grant, HTTP Basic. */
 	clientId: string;
 	/** Shown this once. */

@@ -7,7 +7,7 @@ import type { IdentityDatabase } from "./database.ts";
 /** RSA, because the public interface's clients read only RSA keys; 2048 bits verify in about 30 µs. */
 export const signingAlgorithm = "RS256";
 
-export interface SigningKey {
+interface SigningKey {
 	readonly kid: string;
 	readonly privateJwk: JWK;
 	readonly createdAtMs: number;

@@ -1,7 +1,7 @@
 /** Statements of identity: one function, one statement. Times come and go as `Date`. */
 import type { IdentityDatabase } from "../identity/database.ts";
 
-export type AccountKind = "person" | "client" | "outside";
+type AccountKind = "person" | "client" | "outside";
 
 export interface AccountRow {
 	id: string;
