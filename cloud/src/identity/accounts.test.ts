@@ -117,6 +117,15 @@ test("passwords are kept as salted scrypt with their parameters, and wrong ones 
 	expect(rows[0]?.password_hash).toMatch(/^scrypt\$/);
 });
 
+test("more logins at one moment than can be hashed are asked to come back", async () => {
+	const tries = Array.from({ length: 25 }, () => verifyPassword("password", null).then(() => "hashed"));
+	const outcomes = await Promise.allSettled(tries);
+	const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+	expect(refused).toHaveLength(5);
+	expect(refused[0]?.reason).toMatchObject({ code: "TOO_MANY_REQUESTS", retryAfterS: 5 });
+	expect((await verifyPassword("password", null)).matches).toBe(false);
+});
+
 test("after ten wrong passwords an account must wait, even with the right one, and is told how long", async () => {
 	let nowMs = 0;
 	const accounts = createAccounts(cloud.db, () => nowMs);

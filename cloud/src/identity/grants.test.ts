@@ -434,6 +434,24 @@ test("another process accepts tokens of a key that was made after it started", a
 	}
 });
 
+test("processes that rotate at the same moment agree on one key, and what either signs is good at the other", async () => {
+	const second = await openTestCloud(postgres, { issuerUrl: cloud.url }, cloud.db);
+	try {
+		await Promise.all([cloud.identity.rotateKeys(), second.identity.rotateKeys(), second.identity.rotateKeys()]);
+		const { rows } = await cloud.db.query("select from signing_keys where retired_at is null");
+		expect(rows).toHaveLength(1);
+		const before = await deviceLogin(computeScope);
+		await second.identity.rotateKeys();
+		// The first process has not noticed yet.
+		const after = await deviceLogin(computeScope);
+		for (const login of [before, after]) {
+			expect(await second.identity.verifier.verify(login.access_token)).toMatchObject({ username: "ada" });
+		}
+	} finally {
+		await second.close();
+	}
+});
+
 test("what is stored of tokens, codes and secrets does not open anything", async () => {
 	const login = await nativeLogin();
 	const { rows } = await cloud.db.query<{ text: string }>(

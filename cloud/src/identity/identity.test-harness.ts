@@ -12,7 +12,7 @@ import { type Database, openPool } from "../store/pool.ts";
 import { removePostgresHome } from "../store/postgres-home.ts";
 import { type Identity, type IdentityOptions, openIdentity } from "./identity.ts";
 
-export const log = pino({ level: process.env.TEST_LOG ?? "silent" });
+const log = pino({ level: process.env.TEST_LOG ?? "silent" });
 
 export interface TestPostgres {
 	/** A new, migrated database. */
