@@ -6,7 +6,7 @@ import { type FaultCode, faults } from "@errand/proto";
 import type { ExecutionDocument, FailureDocument } from "@errand/proto/rest";
 
 /** Codes that only the SDK itself gives; the rest are those of the fault table. */
-export type LocalCode =
+type LocalCode =
 	| "CAPTURE_REFUSED"
 	| "NOT_SERIALIZABLE"
 	| "EXECUTOR_CLOSED"

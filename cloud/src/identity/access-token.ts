@@ -6,7 +6,7 @@ import { type SigningKeys, signingAlgorithm } from "./signing-keys.ts";
 /** As RFC 9068 has it; keeps an id_token from being taken for an access token. */
 const tokenType = "at+jwt";
 
-export interface AccessTokenClaims {
+interface AccessTokenClaims {
 	/** The account, or the client where a client acts for itself. */
 	subject: string;
 	clientId: string;

@@ -62,7 +62,7 @@ test("the operator approves a waiting device for an account; nobody else may", a
 		call("POST", "/v1/device-approvals", token, { user_code: device.user_code, username });
 	expect((await approve(undefined)).status).toBe(401);
 	expect((await approve(operator, "nobody")).body).toMatchObject({ code: "ACCOUNT_NOT_FOUND" });
-	expect((await approve(operator)).status).toBe(204);
+	expect((await approve(operator)).body).toEqual({});
 	expect((await approve(operator)).body).toMatchObject({ code: "RESOURCE_CONFLICT" });
 	const got = await fetch(`${cloud.url}/v2/oauth2/token`, {
 		method: "POST",
@@ -88,7 +88,7 @@ test("administrators make and list accounts; others may not, and no reply carrie
 	const short = await call("POST", "/v1/accounts", operator, { username: "x", password: "short" });
 	expect(short.status).toBe(422);
 	const list = await call("GET", "/v1/accounts", operator);
-	expect(list.body.accounts.map((account: { username: string }) => account.username)).toEqual(["root", "grace"]);
+	expect(list.body.items.map((account: { username: string }) => account.username)).toEqual(["root", "grace"]);
 	expect(JSON.stringify(list.body)).not.toContain("scrypt");
 
 	const client = (await call("POST", "/v1/clients", operator, { name: "nightly" })).body;
@@ -115,6 +115,15 @@ test("passwords are kept as salted scrypt with their parameters, and wrong ones 
 		"select password_hash from accounts where username = 'grace'",
 	);
 	expect(rows[0]?.password_hash).toMatch(/^scrypt\$/);
+});
+
+test("more logins at one moment than can be hashed are asked to come back", async () => {
+	const tries = Array.from({ length: 25 }, () => verifyPassword("password", null).then(() => "hashed"));
+	const outcomes = await Promise.allSettled(tries);
+	const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+	expect(refused).toHaveLength(5);
+	expect(refused[0]?.reason).toMatchObject({ code: "TOO_MANY_REQUESTS", retryAfterS: 5 });
+	expect((await verifyPassword("password", null)).matches).toBe(false);
 });
 
 test("after ten wrong passwords an account must wait, even with the right one, and is told how long", async () => {
@@ -176,4 +185,16 @@ test("pages forbid scripts, frames and foreign form targets; links follow the is
 	expect(document.device_authorization_endpoint).toBe(`${cloud.url}/v2/oauth2/device`);
 	expect(document.introspection_endpoint).toBe(`${cloud.url}/v2/oauth2/token/introspect`);
 	expect(document.userinfo_endpoint).toBe(`${cloud.url}/v2/oauth2/userinfo`);
+});
+
+test("an address that guesses device codes must wait", async () => {
+	const browser = new FormBrowser();
+	let page = await browser.open(`${cloud.url}/device`);
+	for (let n = 0; n < 20; n++) {
+		page = await browser.submit(page, { user_code: "bbbbcccc" });
+		expect(page.html).toContain("No login waits for this code");
+	}
+	page = await browser.submit(page, { user_code: "bbbbcccc" });
+	expect(page.status).toBe(429);
+	expect(page.html).toContain("Too many failed attempts");
 });

@@ -18,7 +18,7 @@ import { LoginLimit } from "./login-limit.ts";
 import { hashPassword, verifyPassword } from "./password.ts";
 import { newSecret, secretDigest } from "./secret.ts";
 
-export interface ClientSecret {
+interface ClientSecret {
 	/** Of the client-credentials grant, HTTP Basic. */
 	clientId: string;
 	/** Shown this once. */
@@ -64,7 +64,7 @@ export function createAccounts(db: IdentityDatabase, now: () => number): Account
 
 	async function createAccount(input: z.output<typeof accountCreation>): Promise<AccountSummary> {
 		const id = newId<AccountId>();
-		const made = await insertAccount(db, {
+		await insertAccount(db, {
 			id,
 			kind: "person",
 			username: input.username,
@@ -73,13 +73,13 @@ export function createAccounts(db: IdentityDatabase, now: () => number): Account
 			admin: input.admin,
 			password_hash: await hashPassword(input.password),
 		});
-		if (!made) {
+		// A statement that was repeated after a lost connection finds what it has written itself: so the row decides.
+		const row = await accountById(db, id);
+		if (row === undefined) {
 			throw new Fault("RESOURCE_CONFLICT", `The username ${input.username} is taken; choose another.`, {
 				args: [input.username],
 			});
 		}
-		const row = await accountById(db, id);
-		if (row === undefined) throw new Error(`the account ${id} vanished`);
 		return summarize(row);
 	}
 
@@ -110,7 +110,14 @@ export function createAccounts(db: IdentityDatabase, now: () => number): Account
 			byAddress.failed(address);
 			byAccount.failed(accountKey);
 			const row = await accountByUsername(db, username);
-			const { matches, outdated } = await verifyPassword(password, row?.password_hash ?? null);
+			const { matches, outdated } = await verifyPassword(password, row?.password_hash ?? null).catch(
+				(error: unknown) => {
+					// Refused unseen is not wrong.
+					byAddress.takeBack(address);
+					byAccount.takeBack(accountKey);
+					throw error;
+				},
+			);
 			if (row === undefined || !matches || row.disabled_at !== null) return undefined;
 			byAccount.succeeded(accountKey);
 			byAddress.takeBack(address);

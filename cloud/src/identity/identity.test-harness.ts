@@ -12,7 +12,7 @@ import { type Database, openPool } from "../store/pool.ts";
 import { removePostgresHome } from "../store/postgres-home.ts";
 import { type Identity, type IdentityOptions, openIdentity } from "./identity.ts";
 
-export const log = pino({ level: process.env.TEST_LOG ?? "silent" });
+const log = pino({ level: process.env.TEST_LOG ?? "silent" });
 
 export interface TestPostgres {
 	/** A new, migrated database. */
@@ -58,7 +58,8 @@ export async function openTestCloud(
 	options: Partial<IdentityOptions> = {},
 	database?: Database,
 ): Promise<TestCloud> {
-	const app = express();
+	// As the cloud's own application has it.
+	const app = express().set("query parser", false);
 	const server = createServer(app);
 	await new Promise<void>((resolve) => {
 		server.listen(0, "127.0.0.1", resolve);

@@ -1,5 +1,6 @@
 /** Password hashes: scrypt, with its parameters written beside the hash so that they can be raised later. */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
+import { Fault } from "@errand/proto";
 
 /** 32 MiB and about 80 ms of one core for each try. */
 const current = { N: 2 ** 15, r: 8, p: 1 } as const;
@@ -7,7 +8,31 @@ const hashBytes = 32;
 /** Above what `current` needs, so that a stored hash with other parameters cannot eat the memory. */
 const memoryLimitBytes = 256 * 1024 * 1024;
 
-function derive(password: string, salt: Buffer, options: ScryptOptions): Promise<Buffer> {
+/**
+ * One hash at a time: Node hashes on the same four threads that write files, and a burst of logins must not hold up
+ * what the broker and the blob store write there.
+ */
+const queueLimit = 20;
+let waiting = 0;
+let last: Promise<unknown> = Promise.resolve();
+
+async function derive(password: string, salt: Buffer, options: ScryptOptions): Promise<Buffer> {
+	if (waiting >= queueLimit) {
+		throw new Fault("TOO_MANY_REQUESTS", "Too many people log in at this moment. Wait 5 s and try again.", {
+			retryAfterS: 5,
+		});
+	}
+	waiting++;
+	const key = last.then(() => deriveNow(password, salt, options));
+	last = key.catch(() => undefined);
+	try {
+		return await key;
+	} finally {
+		waiting--;
+	}
+}
+
+function deriveNow(password: string, salt: Buffer, options: ScryptOptions): Promise<Buffer> {
 	return new Promise((resolve, reject) => {
 		// The same word typed on two keyboards may arrive composed or decomposed: normalize.
 		scrypt(password.normalize("NFKC"), salt, hashBytes, { ...options, maxmem: memoryLimitBytes }, (error, key) => {

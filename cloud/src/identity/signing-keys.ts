@@ -7,7 +7,7 @@ import type { IdentityDatabase } from "./database.ts";
 /** RSA, because the public interface's clients read only RSA keys; 2048 bits verify in about 30 µs. */
 export const signingAlgorithm = "RS256";
 
-export interface SigningKey {
+interface SigningKey {
 	readonly kid: string;
 	readonly privateJwk: JWK;
 	readonly createdAtMs: number;
@@ -34,6 +34,8 @@ export interface SigningKeyOptions {
 
 export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: SigningKeyOptions): Promise<SigningKeys> {
 	let current: SigningKey | undefined;
+	/** What the database calls the current key; null when it has none. */
+	let stored: string | null = null;
 	let publicKeys: JWK[] = [];
 	const listeners: (() => void)[] = [];
 
@@ -41,7 +43,7 @@ export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: Signing
 		const rows = await listSigningKeys(db);
 		const before = current?.kid;
 		const row = rows.find((candidate) => candidate.retired_at === null);
-		// None for a moment while another process rotates: keep signing with the one in memory.
+		stored = row?.kid ?? null;
 		if (row?.private_jwk) {
 			current = { kid: row.kid, privateJwk: row.private_jwk, createdAtMs: row.created_at.getTime() };
 		}
@@ -51,15 +53,15 @@ export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: Signing
 		if (before !== undefined && before !== current?.kid) for (const listener of listeners) listener();
 	}
 
-	async function replace(previous: string | null): Promise<void> {
+	async function replace(): Promise<void> {
 		const pair = await generateKeyPair(signingAlgorithm, { modulusLength: 2048, extractable: true });
 		const publicJwk = await exportJWK(pair.publicKey);
 		const kid = await calculateJwkThumbprint(publicJwk);
 		const properties = { kid, alg: signingAlgorithm, use: "sig" };
 		const at = now();
-		const made = await replaceSigningKey(
+		await replaceSigningKey(
 			db,
-			previous,
+			stored,
 			{
 				kid,
 				publicJwk: { ...publicJwk, ...properties },
@@ -67,14 +69,12 @@ export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: Signing
 			},
 			{ now: new Date(at), removePreviousAfter: new Date(at + tokenLifetimeMs) },
 		);
-		if (made) log.info({ kid, previous }, "signing key made");
+		await reload();
+		if (stored === kid) log.info({ kid }, "signing key made");
 	}
 
 	await reload();
-	if (current === undefined) {
-		await replace(null);
-		await reload();
-	}
+	if (current === undefined) await replace();
 
 	return {
 		get current() {
@@ -86,8 +86,8 @@ export async function openSigningKeys({ db, log, now, tokenLifetimeMs }: Signing
 		},
 		async rotate() {
 			await deleteOldSigningKeys(db, new Date(now()));
-			await replace(current?.kid ?? null);
 			await reload();
+			await replace();
 		},
 		reload,
 		onChange(listener) {

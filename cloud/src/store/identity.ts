@@ -1,7 +1,7 @@
 /** Statements of identity: one function, one statement. Times come and go as `Date`. */
 import type { IdentityDatabase } from "../identity/database.ts";
 
-export type AccountKind = "person" | "client" | "outside";
+type AccountKind = "person" | "client" | "outside";
 
 export interface AccountRow {
 	id: string;
@@ -273,27 +273,26 @@ export async function listSigningKeys(db: IdentityDatabase): Promise<SigningKeyR
 	return rows;
 }
 
-/** Makes a key the current one, if the current one is still `previous` (null: none). False when somebody was faster. */
+/**
+ * Makes a key the current one and retires `previous` (null: there is none), whose private half is forgotten.
+ * Nothing happens when somebody else was faster.
+ */
 export async function replaceSigningKey(
 	db: IdentityDatabase,
 	previous: string | null,
 	key: { kid: string; publicJwk: object; privateJwk: object },
 	times: { now: Date; removePreviousAfter: Date },
-): Promise<boolean> {
-	// Two statements in one round trip would need a transaction: the unique index on the current key decides instead.
-	if (previous !== null) {
-		const { rowCount } = await db.query(
-			`update signing_keys set retired_at = $2, private_jwk = null, remove_after = $3
-			 where kid = $1 and retired_at is null`,
-			[previous, times.now, times.removePreviousAfter],
-		);
-		if (rowCount !== 1) return false;
-	}
-	const { rowCount } = await db.query(
-		`insert into signing_keys (kid, public_jwk, private_jwk, created_at) values ($1, $2, $3, $4) on conflict do nothing`,
-		[key.kid, key.publicJwk, key.privateJwk, times.now],
+): Promise<void> {
+	await db.query(
+		`with retired as (
+			update signing_keys set retired_at = $5, private_jwk = null, remove_after = $6
+			where kid = $1 and retired_at is null returning kid
+		 )
+		 insert into signing_keys (kid, public_jwk, private_jwk, created_at)
+		 select $2, $3::jsonb, $4::jsonb, $5 where $1::text is null or exists (select from retired)
+		 on conflict do nothing`,
+		[previous, key.kid, key.publicJwk, key.privateJwk, times.now, times.removePreviousAfter],
 	);
-	return rowCount === 1;
 }
 
 export async function deleteOldSigningKeys(db: IdentityDatabase, now: Date): Promise<void> {

@@ -5,19 +5,12 @@
  */
 import { setTimeout as setTimer } from "node:timers";
 import type { TaskGroupId } from "@errand/proto";
-import { type StreamFrame, streamInitialCredit, type streamKinds } from "@errand/proto/rest";
+import { type StreamFrame, streamInitialCredit } from "@errand/proto/rest";
 import type { CloudEventBus, CloudEvents } from "../observe/events.ts";
 import type { Log } from "../observe/log.ts";
 import type { Operations } from "../operations/operations.ts";
+import type { Reader, Sink } from "./reader.ts";
 import { ResultFrames } from "./result-frames.ts";
-
-/** Where a reader's frames go. */
-export interface Sink {
-	/** Takes a frame; keeps the order; does not throw. */
-	send(text: string): void;
-	/** Bytes taken and not yet given to the network. */
-	readonly bufferedBytes: number;
-}
 
 export interface HubOptions {
 	readonly events: CloudEventBus;
@@ -30,19 +23,6 @@ export interface HubOptions {
 	readonly alone: boolean;
 	/** Runs something later; for tests. */
 	readonly later?: (run: () => void, delayMs: number) => void;
-}
-
-/** One reader's place at the hub. */
-export interface Reader {
-	/** Follows a group from behind a cursor; again: from there. The caller must have been authorized for the group. */
-	subscribe(group: TaskGroupId, cursor: bigint, also: ReadonlySet<(typeof streamKinds)[number]>): void;
-	unsubscribe(group: TaskGroupId): void;
-	/** This many more result frames may be sent. */
-	grant(frames: number): void;
-	/** To be called when the sink has given bytes to the network. */
-	drained(): void;
-	readonly groups: readonly TaskGroupId[];
-	close(): void;
 }
 
 export interface Hub {
@@ -109,6 +89,8 @@ export function openHub(options: HubOptions): Hub {
 	let reading = 0;
 	let droppedFrames = 0;
 	let closed = false;
+	/** A recording failed and none has succeeded since: the next one shows what became of it. */
+	let inDoubt = false;
 
 	const mayTake = (place: Place): boolean => place.credit > 0 && place.sink.bufferedBytes < highWaterBytes;
 
@@ -201,6 +183,11 @@ export function openHub(options: HubOptions): Hub {
 	}
 
 	function onRecorded({ group, cursors, results }: CloudEvents["results:recorded"][0]): void {
+		if (inDoubt) {
+			inDoubt = false;
+			wakeAll();
+			return;
+		}
 		const subs = followers.get(group);
 		if (subs === undefined) return;
 		const frames = new ResultFrames(group, cursors, results);
@@ -211,6 +198,19 @@ export function openHub(options: HubOptions): Hub {
 				advance(sub.place);
 			}
 		}
+	}
+
+	function wakeAll(): void {
+		for (const subs of followers.values()) for (const sub of subs) wake(sub);
+	}
+
+	/**
+	 * What the failed recording may have committed has lower cursors than what is recorded after it (recordings take
+	 * turns), so nobody may be handed the latter before having read the former.
+	 */
+	function onUncertain(): void {
+		inDoubt = true;
+		wakeAll();
 	}
 
 	function onElsewhere({ group }: CloudEvents["results:elsewhere"][0]): void {
@@ -300,6 +300,7 @@ export function openHub(options: HubOptions): Hub {
 	}
 
 	events.on("results:recorded", onRecorded);
+	events.on("results:uncertain", onUncertain);
 	events.on("results:elsewhere", onElsewhere);
 	events.on("task:reported", onReported);
 	return {
@@ -328,6 +329,7 @@ export function openHub(options: HubOptions): Hub {
 		close() {
 			closed = true;
 			events.off("results:recorded", onRecorded);
+			events.off("results:uncertain", onUncertain);
 			events.off("results:elsewhere", onElsewhere);
 			events.off("task:reported", onReported);
 			for (const place of [...places]) {

@@ -21,8 +21,9 @@ export interface ModuleOptions {
  *
  * ```ts
  * const solve = module<typeof import("./solver.ts").solve>({ file: new URL("solver.ts", import.meta.url).href, name: "solve" });
- * const same = module<typeof solve_>(import.meta.url, "solve"); // exported by this very file
+ * module<typeof mesh>(import.meta.url, "mesh"); // exported by this very file
  * ```
+ * The module's top level runs on the worker too, once: keep the program that submits in another file.
  * The future is rejected with a CaptureError when the module cannot be bundled, is too large or has no such export.
  */
 export function module<F extends (...args: never[]) => unknown = (...args: unknown[]) => unknown>(

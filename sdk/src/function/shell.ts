@@ -20,7 +20,7 @@ export interface ShellOptions {
 export type ShellValue = string | number | boolean;
 
 /** The names of a template's places, when the template is known to the compiler. */
-export type PlaceNames<Template extends string> = Template extends `${string}{${infer Rest}`
+type PlaceNames<Template extends string> = Template extends `${string}{${infer Rest}`
 	? Rest extends `{${infer After}`
 		? PlaceNames<After>
 		: Rest extends `${infer Name}}${infer After}`

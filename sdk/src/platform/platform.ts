@@ -2,10 +2,10 @@
  * The port to what Node and the browser do differently: tokens at rest, WebSockets with headers, files, bundling.
  * `#platform` in package.json chooses `node.ts` or `browser.ts`.
  */
-import type { TokenSource } from "../rest.ts";
+import type { TokenSource } from "../auth/token-source.ts";
 
 /** What is told about one WebSocket. After `onClose` nothing more is told. */
-export interface SocketListener {
+interface SocketListener {
 	onOpen(): void;
 	onText(text: string): void;
 	/** `code` 1006: it never opened, or it was cut. */
@@ -21,7 +21,7 @@ export interface Socket {
 	holdProcess(hold: boolean): void;
 }
 
-export interface BundleRequest {
+interface BundleRequest {
 	/** A path, or a `file:` URL. */
 	file: string;
 	/** The export that must be there. */

@@ -14,7 +14,7 @@ export interface OutputSource {
 }
 
 /** The last of it when the endpoint stopped carrying: the cut is marked. */
-export const cutMark = "[output cut: the task wrote more than is carried]";
+const cutMark = "[output cut: the task wrote more than is carried]";
 
 /** After the result, output that is still on its way is waited for this often, this long. */
 const lateOutput = { attempts: 20, waitMs: 100 };

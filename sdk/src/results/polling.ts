@@ -116,7 +116,7 @@ function plainResult(taskId: string, value: string): StreamResult {
 }
 
 /** A task's document as the stream would have told its result; undefined while it has not ended. */
-export function resultOf(task: TaskDocument): StreamResult | undefined {
+function resultOf(task: TaskDocument): StreamResult | undefined {
 	if (task.state !== "success" && task.state !== "failed" && task.state !== "cancelled") return undefined;
 	return {
 		task_id: task.id,

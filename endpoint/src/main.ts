@@ -1,0 +1,146 @@
+#!/usr/bin/env node
+/** `errand-endpoint`: the daemon of one endpoint directory. The only file that knows the concrete schedulers. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import pino from "pino";
+import { readConfig } from "./config/config.ts";
+import { readCredentials } from "./config/credentials.ts";
+import { defaultConfigText } from "./config/default-config.ts";
+import { openLocalScheduler } from "./scheduler/local/local.ts";
+import type { Scheduler } from "./scheduler/scheduler.ts";
+import { openDaemon } from "./service/daemon.ts";
+import { type Check, examine } from "./service/doctor.ts";
+import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
+import type { Logger } from "./service/logger.ts";
+import { managerProgram } from "./service/manager-command.ts";
+import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
+import { openCloudClient } from "./uplink/cloud-client.ts";
+
+const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
+       errand-endpoint init DIR --name NAME     write its config.yaml, unless there is one
+       errand-endpoint doctor DIR [--json]      look for what keeps it from working
+       errand-endpoint --version`;
+
+const mainFile = fileURLToPath(import.meta.url);
+
+const schedulers: Readonly<Record<"local", (options: { directory: string; log: Logger }) => Scheduler>> = {
+	local: openLocalScheduler,
+};
+
+/** Of the package that this file is in, or of the bundle's neighbour. */
+function version(): string {
+	const path = [join(dirname(mainFile), "package.json"), join(dirname(mainFile), "..", "package.json")].find(
+		existsSync,
+	);
+	return path === undefined ? "unknown" : (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+}
+
+async function run(directory: string): Promise<number> {
+	const config = readConfig(directory);
+	const credentials = readCredentials(directory);
+	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
+	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
+	writeProcessRecord(directory, new Date());
+	const asked = Promise.withResolvers<undefined>();
+	const stopping = new AbortController();
+	const starting = openDaemon({
+		directory,
+		endpointId: credentials.endpointId,
+		config,
+		version: version(),
+		cloud: openCloudClient(credentials, Date.now, log),
+		scheduler: schedulers[config.scheduler]({ directory, log }),
+		managerProgram: managerProgram(mainFile, process.env),
+		log,
+		signal: stopping.signal,
+	});
+	let signals = 0;
+	for (const signal of ["SIGTERM", "SIGINT"] as const)
+		process.on(signal, () => {
+			log.info({ signal }, "asked to stop");
+			if (++signals > 1) process.exit(exitStatus.internal);
+			stopping.abort(new Error(`stopped by ${signal}`));
+			asked.resolve(undefined);
+		});
+	try {
+		const daemon = await starting;
+		const error = await Promise.race([daemon.ending, asked.promise]);
+		if (error) log.error({ err: error }, "the endpoint cannot go on");
+		await daemon.stop();
+		if (!error) return exitStatus.ok;
+		process.stderr.write(`errand-endpoint: ${error.message}\n`);
+		return exitStatusOf(error);
+	} catch (error) {
+		if (signals > 0) return exitStatus.ok;
+		throw error;
+	} finally {
+		removeProcessRecord(directory);
+	}
+}
+
+function init(directory: string, name: string): number {
+	mkdirSync(directory, { recursive: true, mode: 0o700 });
+	const path = join(directory, "config.yaml");
+	if (!existsSync(path)) writeFileSync(path, defaultConfigText(name), { mode: 0o600 });
+	return exitStatus.ok;
+}
+
+const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
+
+async function doctor(directory: string, json: boolean): Promise<number> {
+	const checks = await examine(directory, managerProgram(mainFile, process.env));
+	const lines = checks.map(
+		({ state, name, says, next }) => `${marks[state]} ${name}: ${says}${next ? `\n        ${next}` : ""}`,
+	);
+	process.stdout.write(json ? `${JSON.stringify({ checks })}\n` : `${lines.join("\n")}\n`);
+	return checks.some(({ state }) => state === "fault") ? exitStatus.fault : exitStatus.ok;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+	const { values, positionals } = parseArgs({
+		args: [...argv],
+		allowPositionals: true,
+		options: {
+			name: { type: "string" },
+			scheduler: { type: "string" },
+			json: { type: "boolean", default: false },
+			version: { type: "boolean", default: false },
+			help: { type: "boolean", short: "h", default: false },
+		},
+	});
+	if (values.version) {
+		process.stdout.write(`${version()}\n`);
+		return exitStatus.ok;
+	}
+	if (values.help) {
+		process.stdout.write(`${usage}\n`);
+		return exitStatus.ok;
+	}
+	const [verb, place, ...more] = positionals;
+	if (place === undefined || more.length > 0) throw new TypeError("which directory?");
+	const directory = resolve(place);
+	if (values.scheduler !== undefined && !Object.hasOwn(schedulers, values.scheduler))
+		throw new TypeError(`scheduler "${values.scheduler}" is not one of: ${Object.keys(schedulers).join(", ")}`);
+	switch (verb) {
+		case "run":
+			return await run(directory);
+		case "init":
+			return init(directory, values.name ?? basename(directory));
+		case "doctor":
+			return await doctor(directory, values.json);
+		default:
+			throw new TypeError(`there is no verb "${verb}"`);
+	}
+}
+
+main(process.argv.slice(2)).then(
+	(status) => process.exit(status),
+	(error: unknown) => {
+		// Wrong use of the command line comes as a TypeError, parseArgs's own ones too.
+		const wrongUse = error instanceof TypeError && !(error.cause instanceof Error);
+		process.stderr.write(`errand-endpoint: ${(error as Error).message}\n${wrongUse ? `${usage}\n` : ""}`);
+		process.exit(wrongUse ? exitStatus.usage : exitStatusOf(error));
+	},
+);

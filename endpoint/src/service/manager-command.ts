@@ -1,0 +1,61 @@
+/** How a manager is started on a node: program, environment, and what it is told of the node. */
+import { join } from "node:path";
+import type { EndpointConfig } from "../config/config.ts";
+import type { BlockTokens } from "../link/block-token.ts";
+import type { BlockSpec } from "../scheduler/scheduler.ts";
+
+export interface ManagerPlace {
+	readonly directory: string;
+	readonly config: EndpointConfig;
+	readonly tokens: BlockTokens;
+	/** PEM. */
+	readonly certificate: string;
+	readonly linkPort: number;
+	/** The manager's main file. */
+	readonly program: string;
+}
+
+/** Beside the running main file: the bundle in a package, the source in a clone. `ERRAND_MANAGER_MAIN` overrides. */
+export function managerProgram(mainFile: string, environment: NodeJS.ProcessEnv): string {
+	const folder = join(mainFile, "..");
+	return (
+		environment.ERRAND_MANAGER_MAIN ??
+		(mainFile.endsWith(".ts") ? join(folder, "manager", "main.ts") : join(folder, "manager.mjs"))
+	);
+}
+
+/** Node-local scratch of a block's managers. */
+export const managerDirectory = (directory: string, blockId: string): string => join(directory, "managers", blockId);
+
+export function managerSpec(place: ManagerPlace, blockId: string): BlockSpec {
+	const { config, directory } = place;
+	// A manager of this machine comes in through the loopback unless the endpoint listens elsewhere.
+	const host = config.linkHost === "0.0.0.0" ? "127.0.0.1" : config.linkHost;
+	return {
+		blockId,
+		command: [process.execPath, place.program],
+		environment: {
+			...config.environment,
+			ERRAND_LINK_ADDRESS: `${host}:${place.linkPort}`,
+			ERRAND_LINK_CERTIFICATE: Buffer.from(place.certificate).toString("base64"),
+			ERRAND_BLOCK_TOKEN: place.tokens.issue(blockId),
+			ERRAND_BLOCK_ID: blockId,
+			ERRAND_MANAGER_DIRECTORY: managerDirectory(directory, blockId),
+			ERRAND_MANAGER_OPTIONS: JSON.stringify({
+				maxWorkers: config.workersPerNode,
+				cores: config.coresPerNode,
+				memoryBytes: config.memoryPerNodeBytes,
+				gpuIds: config.gpuIds,
+				python: config.python,
+				environment: config.environment,
+				outputLimitBytes: config.outputLimitBytes,
+				sandboxRoot: config.workingDirectory,
+				sandbox: config.sandbox,
+				orphanLimitMs: config.orphanLimitMs,
+			}),
+		},
+		workerInit: config.workerInit,
+		nodes: config.nodesPerBlock,
+		logPath: join(directory, "logs", `block-${blockId}.log`),
+	};
+}
