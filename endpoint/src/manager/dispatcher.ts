@@ -162,7 +162,7 @@ export class Dispatcher {
 		for (const worker of this.workers) {
 			if (worker.kind !== kind || worker.life !== "ready") continue;
 			if (worker.inFlight.length === 0) idle ??= worker;
-			else if (task.plain && canWaitAt(worker, expectedUs) && worker.expectedUs < (shortest?.expectedUs ?? windowUs))
+			else if (task.mayShare && canWaitAt(worker, expectedUs) && worker.expectedUs < (shortest?.expectedUs ?? windowUs))
 				shortest = worker;
 		}
 		if (idle !== undefined) {
@@ -234,6 +234,9 @@ function isFree(worker: WorkerProcess): boolean {
 function canWaitAt(worker: WorkerProcess, expectedUs: number): boolean {
 	const [running] = worker.inFlight; // one that asks for more than a core is always alone
 	return (
-		running?.plain === true && running.stop === undefined && !worker.full && worker.expectedUs + expectedUs <= windowUs
+		running?.mayShare === true &&
+		running.stop === undefined &&
+		!worker.full &&
+		worker.expectedUs + expectedUs <= windowUs
 	);
 }

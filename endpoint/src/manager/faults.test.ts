@@ -168,7 +168,7 @@ test("a Python that is not there is named, with where it was looked for", async 
 	}
 });
 
-test("a failed task's sandbox is kept under its id until the manager ends", async () => {
+test("a failed task's sandbox is kept under its id", async () => {
 	const daemon = await new ScriptedDaemon().open();
 	try {
 		const bad = python("def f():\n    open('trace.txt', 'w').write('here')\n    raise ValueError\n");

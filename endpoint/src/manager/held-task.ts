@@ -12,8 +12,10 @@ export interface HeldTask {
 	/** Place in the order of arrival; kept when it goes back to the queue. */
 	readonly sequence: number;
 	readonly resources: Wanted;
-	/** Nothing but one core is asked for: may wait behind others in a worker. */
+	/** Nothing but one core is asked for. */
 	readonly plain: boolean;
+	/** May lie in a worker with others before and behind it: plain, and so short that the way to the worker matters. */
+	readonly mayShare: boolean;
 	readonly queuedAtMs: number;
 	/** A file with the arguments, when they came by reference. */
 	payloadPath: string;
@@ -31,13 +33,16 @@ const nothingWanted: Wanted = { cores: 0, memoryBytes: 0, gpus: 0, walltimeMs: 0
 
 export function holdTask(message: Task, definition: FunctionMessage, sequence: number, nowMs: number): HeldTask {
 	const resources = message.resources ?? nothingWanted;
+	const plain =
+		resources.cores <= 1 && resources.memoryBytes === 0 && resources.gpus === 0 && resources.walltimeMs === 0;
 	return {
 		message,
 		id: idFromBytes<TaskId>(message.id),
 		definition,
 		sequence,
 		resources,
-		plain: resources.cores <= 1 && resources.memoryBytes === 0 && resources.gpus === 0 && resources.walltimeMs === 0,
+		plain,
+		mayShare: plain && definition.runtime !== commandRuntime,
 		queuedAtMs: nowMs,
 		payloadPath: "",
 		expectedUs: 0,
@@ -45,6 +50,9 @@ export function holdTask(message: Task, definition: FunctionMessage, sequence: n
 		stopGraceMs: 0,
 	};
 }
+
+/** RUNTIME_COMMAND. A command costs a process; its worker times it and ends it. */
+export const commandRuntime = 3;
 
 /** Which kind of worker runs each runtime; undefined for one this version does not know. */
 export const kindOf: { readonly [R in Runtime]?: WorkerKind } = { 1: "node", 2: "python", 3: "node" };

@@ -1,6 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import {
@@ -37,6 +37,7 @@ const spillDirectory = join(directory, "values");
 mkdirSync(spillDirectory, { recursive: true, mode: 0o700 });
 const sandboxRoot = options.sandboxRoot === undefined ? undefined : join(options.sandboxRoot, managerId);
 if (sandboxRoot !== undefined) mkdirSync(sandboxRoot, { recursive: true, mode: 0o700 });
+mkdirSync(options.workingDirectory, { recursive: true, mode: 0o700 });
 const sentinel = openSentinel(managerId, directory);
 
 /** What a task may see: everything of the job script's environment except the link's secrets. */
@@ -70,6 +71,7 @@ const manager = new Manager({
 		kind,
 		command: workerCommand(kind, options.python),
 		directory,
+		workingDirectory: options.workingDirectory,
 		sandboxRoot,
 		environment: workerEnvironment,
 		outputLimitBytes: options.outputLimitBytes,
@@ -175,8 +177,18 @@ async function end(acknowledgementMs: number): Promise<void> {
 	await link.close();
 	sentinel.close();
 	rmSync(directory, { recursive: true, force: true });
+	removeEmpty(sandboxRoot);
 	log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
 	process.exit(0);
+}
+
+/** What failed tasks left stays for whoever wants to look. */
+function removeEmpty(path: string | undefined): void {
+	try {
+		if (path !== undefined) rmdirSync(path);
+	} catch {
+		// not empty, or gone
+	}
 }
 
 for (const signal of ["SIGTERM", "SIGINT"] as const)

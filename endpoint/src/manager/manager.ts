@@ -17,7 +17,15 @@ import {
 } from "@errand/proto/wire";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { type HeldTask, holdTask, keyOf, kindOf, type StopReason, type WorkerKind } from "./held-task.ts";
+import {
+	commandRuntime,
+	type HeldTask,
+	holdTask,
+	keyOf,
+	kindOf,
+	type StopReason,
+	type WorkerKind,
+} from "./held-task.ts";
 import type { Logger } from "./link.ts";
 import { NodeShare, shareEnvironment } from "./node-share.ts";
 import type { Outbox } from "./outbox.ts";
@@ -43,8 +51,6 @@ const walltimeGraceMs = 1000;
 /** A command's worker ends it at the walltime itself and answers; only a stuck worker is ended from here. */
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
-/** RUNTIME_COMMAND: its worker times it. */
-const commandRuntime = 3;
 
 export interface ManagerSettings {
 	place: Place;
@@ -402,6 +408,7 @@ export class Manager {
 		worker.share = undefined;
 		log.debug({ worker: worker.id, kind: worker.kind, exit: describeExit(exit) }, "a worker has ended");
 		if (!started && this.#phase !== "stopping" && !exit.asked) this.#refuseKind(worker, exit);
+		if (!started && !exit.asked) this.#dispatcher.startNoSpares(); // or they would die one after another
 		if (this.#phase === "open" && started) this.#dispatcher.keepSpare();
 		this.#tellGroups();
 		this.#schedule();

@@ -21,8 +21,10 @@ export interface ManagerOptions {
 	environment: Readonly<Record<string, string>>;
 	/** Of one task and stream. */
 	outputLimitBytes: number;
-	/** Undefined: tasks run in the manager's working directory. */
+	/** Undefined: tasks run in `workingDirectory`, all together. */
 	sandboxRoot: string | undefined;
+	/** Where workers start. */
+	workingDirectory: string;
 	/** Keep what successful tasks leave in their sandbox too. */
 	keepSandboxes: boolean;
 	/** Where function code looks up packages. */
@@ -55,6 +57,7 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>): 
 	const directory = text("ERRAND_MANAGER_DIRECTORY");
 	const cores = count("cores", availableParallelism());
 	const sandbox = pick("sandbox", isBoolean, "true or false", true);
+	const root = pick("sandboxRoot", isText, "a path", `${directory}/sandbox`);
 	const options: ManagerOptions = {
 		addresses: text("ERRAND_LINK_ADDRESS").split(",").filter(Boolean),
 		certificate: Buffer.from(text("ERRAND_LINK_CERTIFICATE"), "base64").toString("utf8"),
@@ -68,7 +71,8 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>): 
 		python: pick("python", isText, "a text", "python3"),
 		environment: pick("environment", isTextRecord, "an object of texts", {}),
 		outputLimitBytes: count("outputLimitBytes", outputLimitBytes),
-		sandboxRoot: sandbox ? pick("sandboxRoot", isText, "a path", `${directory}/sandbox`) : undefined,
+		sandboxRoot: sandbox ? root : undefined,
+		workingDirectory: sandbox ? directory : root,
 		keepSandboxes: pick("keepSandboxes", isBoolean, "true or false", false),
 		moduleRoot: pick("moduleRoot", isText, "a path", process.cwd()),
 		orphanLimitMs: count("orphanLimitMs", defaultOrphanLimitMs),

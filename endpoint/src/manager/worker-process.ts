@@ -40,7 +40,9 @@ export interface WorkerListener {
 export interface WorkerSettings {
 	kind: WorkerKind;
 	command: readonly [string, ...string[]];
+	/** For its output files. */
 	directory: string;
+	workingDirectory: string;
 	sandboxRoot: string | undefined;
 	environment: Readonly<Record<string, string>>;
 	outputLimitBytes: number;
@@ -95,7 +97,7 @@ export class WorkerProcess {
 		const [command, ...args] = settings.command;
 		this.#child = spawn(command, args, {
 			detached: true,
-			cwd: settings.directory,
+			cwd: settings.workingDirectory,
 			stdio: ["ignore", this.stdout.fd, this.stderr.fd, "pipe"],
 			env: { ...settings.environment, [workerMarker]: this.id, ERRAND_SANDBOX_DIRECTORY: this.sandbox },
 		});

@@ -2,9 +2,16 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Makes `directory` the working directory. A task of a few microseconds finds it there from the task before. */
-export function enterSandbox(directory: string): void {
-	if (directory === "" || currentDirectory() === directory) return;
+/** Where tasks run that have no sandbox. */
+const startDirectory = process.cwd();
+
+/**
+ * Makes `directory` ("": where the worker was started) the working directory. A task of a few microseconds finds it
+ * there from the task before.
+ */
+export function enterSandbox(sandbox: string): void {
+	const directory = sandbox || startDirectory;
+	if (currentDirectory() === directory) return;
 	mkdirSync(directory, { recursive: true, mode: 0o700 });
 	process.chdir(directory);
 }

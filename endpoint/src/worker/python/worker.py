@@ -380,12 +380,17 @@ def kill_strays():
             return
 
 
+# Where tasks run that have no sandbox.
+START_DIRECTORY = os.getcwd()
+
+
 def enter_sandbox(directory):
     try:
-        if not directory or os.getcwd() == directory:
+        if os.getcwd() == (directory or START_DIRECTORY):
             return
     except OSError:
         pass  # the working directory was removed
+    directory = directory or START_DIRECTORY
     os.makedirs(directory, mode=0o700, exist_ok=True)
     os.chdir(directory)
 
