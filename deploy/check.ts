@@ -81,7 +81,8 @@ async function worker(): Promise<void> {
 		process.stdout.write(
 			`${word}  ${row.name.padEnd(17)} ${(outcome.ms / 1000).toFixed(1).padStart(5)} s  ${row.says}\n`,
 		);
-		if (!outcome.ok) process.stdout.write(`${stripVTControlCharacters(outcome.output).trimEnd().replace(/^/gm, "        ")}\n`);
+		if (!outcome.ok)
+			process.stdout.write(`${stripVTControlCharacters(outcome.output).trimEnd().replace(/^/gm, "        ")}\n`);
 	}
 }
 await Promise.all([worker(), worker()]);

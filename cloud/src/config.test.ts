@@ -12,7 +12,7 @@ const faultsOf = (environment: Record<string, string>): readonly string[] => {
 };
 
 test("an empty environment gives the embedded cloud on this machine's port 5000", () => {
-	const config = readConfig({ HOME: "/home/ada", PATH: "/bin" });
+	const config = readConfig({ HOME: "/home/ada", PATH: "/bin", ERRAND_CLOUD_URL: "http://localhost:5000" });
 	expect(config).toMatchObject({
 		host: "127.0.0.1",
 		port: 5000,
@@ -52,7 +52,11 @@ test("a full deployment is read from the environment, lists split and slashes tr
 		stateDirectory: "/srv/errand/cloud",
 		broker: { kind: "rabbitmq", url: "amqp://u:p@mq/", managementUrl: "http://u:p@mq:15672" },
 		blobs: { kind: "s3", endpoint: "https://s3.example.org", bucket: "errand", region: "us-east-1" },
-		outsideIssuer: { audience: "errand", claims: { username: "preferred_username" } },
+		outsideIssuer: {
+			audience: "errand",
+			claims: { username: "preferred_username", scope: "scope" },
+			administrators: [],
+		},
 		trustedProxies: ["10.0.0.0/8", "127.0.0.1", "fd00::/8"],
 		retentionMs: 3 * 24 * 3600 * 1000,
 	});

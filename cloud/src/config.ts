@@ -84,11 +84,18 @@ export const configVariables = z.strictObject({
 	ERRAND_CLOUD_S3_PREFIX: z.string().default("").describe("Put before every key in the bucket."),
 	ERRAND_CLOUD_S3_ACCESS_KEY_ID: someText.optional(),
 	ERRAND_CLOUD_S3_SECRET_ACCESS_KEY: someText.optional(),
-	ERRAND_CLOUD_OUTSIDE_ISSUER: baseUrl.optional().describe("An OpenID issuer whose tokens are accepted as well."),
+	ERRAND_CLOUD_OUTSIDE_ISSUER: urlOf("http", "https")
+		.optional()
+		.describe("An OpenID issuer whose tokens are accepted as well, exactly as its tokens spell it."),
 	ERRAND_CLOUD_OUTSIDE_AUDIENCE: someText.optional().describe("What its tokens must name as their audience."),
 	ERRAND_CLOUD_OUTSIDE_USERNAME_CLAIM: someText.default("preferred_username"),
 	ERRAND_CLOUD_OUTSIDE_NAME_CLAIM: someText.default("name"),
 	ERRAND_CLOUD_OUTSIDE_EMAIL_CLAIM: someText.default("email"),
+	ERRAND_CLOUD_OUTSIDE_SCOPE_CLAIM: someText.default("scope"),
+	ERRAND_CLOUD_OUTSIDE_REQUIRED_SCOPE: someText.optional().describe("A scope that its tokens must carry."),
+	ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS: list("subjects", (item) => item.length <= 255)
+		.default([])
+		.describe("Subjects (`sub`) of the outside issuer that administer this cloud."),
 	ERRAND_CLOUD_RATE_LIMIT_PER_S: wholeNumber(1, 1_000_000)
 		.default(500)
 		.describe("Requests a second that one account may make for long; a batch of 10,000 tasks is one request."),
@@ -114,6 +121,9 @@ export const configVariables = z.strictObject({
 		.default("loopback")
 		.describe("Who may read /metrics besides the operator: this machine, nobody, anyone."),
 });
+
+/** Variables of other programs whose names begin as ours do: the address that clients use, and where the cloud's program is. */
+const foreignVariables = new Set(["ERRAND_CLOUD_URL", "ERRAND_CLOUD_MAIN"]);
 
 /** What was wrong with the configuration: all of it, each as one sentence that begins with the variable's name. */
 export class ConfigError extends Error {
@@ -166,7 +176,16 @@ export interface CloudConfig {
 		| {
 				readonly issuer: string;
 				readonly audience: string;
-				readonly claims: { readonly username: string; readonly name: string; readonly email: string };
+				readonly claims: {
+					readonly username: string;
+					readonly name: string;
+					readonly email: string;
+					readonly scope: string;
+				};
+				/** A scope that its tokens must carry. */
+				readonly requiredScope: string | undefined;
+				/** Subjects that administer this cloud. */
+				readonly administrators: readonly string[];
 		  }
 		| undefined;
 	/** One account's requests. */
@@ -207,6 +226,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 			([name, value]) =>
 				value !== undefined &&
 				value !== "" &&
+				!foreignVariables.has(name) &&
 				(name.startsWith("ERRAND_CLOUD_") || Object.hasOwn(configVariables.shape, name)),
 		),
 	);
@@ -270,7 +290,10 @@ function compose(v: Variables): CloudConfig {
 							username: v.ERRAND_CLOUD_OUTSIDE_USERNAME_CLAIM,
 							name: v.ERRAND_CLOUD_OUTSIDE_NAME_CLAIM,
 							email: v.ERRAND_CLOUD_OUTSIDE_EMAIL_CLAIM,
+							scope: v.ERRAND_CLOUD_OUTSIDE_SCOPE_CLAIM,
 						},
+						requiredScope: v.ERRAND_CLOUD_OUTSIDE_REQUIRED_SCOPE,
+						administrators: v.ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS,
 					}
 				: undefined,
 		rateLimit: { perSecond: v.ERRAND_CLOUD_RATE_LIMIT_PER_S, burst: v.ERRAND_CLOUD_RATE_LIMIT_BURST },

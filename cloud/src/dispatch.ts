@@ -58,7 +58,7 @@ export async function openDispatch(ports: {
 	const { database, events, log } = ports;
 	const outlet = new Outlet(ports);
 	const self = await insertDispatcher(database, leaseMs);
-	let processes = 1;
+	let processes = await renewDispatcher(database, self, 0n, leaseMs);
 	let closed = false;
 
 	// The watermark: a statement that starts when `seen` is the highest sequence number known draws only higher ones, so
@@ -98,7 +98,12 @@ export async function openDispatch(ports: {
 			return "repeat";
 		}
 		events.emit("tasks:submitted", { group: request.group, endpoint: request.endpoint, count: request.tasks.length });
-		const confirmed = outlet.publish(request.endpoint, toOutgoing(request)).finally(() => underWay.delete(request));
+		// Unconfirmed it stays above the watermark, and whoever comes after this process publishes it.
+		const confirmed = outlet.publish(request.endpoint, toOutgoing(request)).then(
+			() => underWay.delete(request),
+			(cause: unknown) =>
+				log.warn({ endpoint: request.endpoint, reason: String(cause) }, "tasks were not published yet"),
+		);
 		await within(confirmed, confirmPatienceMs);
 		return "recorded";
 	}

@@ -33,7 +33,8 @@ import type { BlobRow } from "./store/tasks.ts";
 export interface MessagePublisher {
 	/**
 	 * Resolves when the broker has confirmed the message; waits for the broker and sends again over reconnections, in
-	 * the order of calls. Rejects when no queue takes it, or at the publisher's end. Messages are persistent.
+	 * the order of calls. Rejects with an error named `UnroutableError` when no queue takes it, with another at the
+	 * publisher's end. Messages are persistent.
 	 */
 	publish(
 		exchange: string,
@@ -124,9 +125,12 @@ export class Outlet {
 				contentType: contentTypes.taskBatch,
 			});
 		} catch (cause) {
+			if (!(cause instanceof Error) || cause.name !== "UnroutableError") throw cause;
 			// The rows are the truth: an endpoint whose queue is gone gets everything unfinished when it registers again.
-			const reason = cause instanceof Error ? cause.message : String(cause);
-			this.#log.warn({ endpoint, tasks: tasks.length, reason }, "tasks did not reach the endpoint's queue");
+			this.#log.warn(
+				{ endpoint, tasks: tasks.length },
+				"an endpoint has no queue; its tasks wait until it registers again",
+			);
 		}
 	}
 }

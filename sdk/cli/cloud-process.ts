@@ -84,8 +84,14 @@ async function startOf(context: Context) {
 	return {
 		program: findProgram("cloud", context.environment),
 		arguments: [],
-		environment: { ...context.environment, ERRAND_HOME: context.home.directory },
+		environment: cloudEnvironment(context),
 	};
+}
+
+/** The cloud refuses variables with its prefix that it does not know: those of this command are not passed on. */
+function cloudEnvironment({ environment, home }: Context): NodeJS.ProcessEnv {
+	const { ERRAND_CLOUD_URL, ERRAND_CLOUD_MAIN, ...rest } = environment;
+	return { ...rest, ERRAND_HOME: home.directory };
 }
 
 /** Runs the cloud until it ends or the person says stop. */

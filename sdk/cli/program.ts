@@ -118,20 +118,17 @@ function exitTable(): string {
 
 function usageComplaint(error: CommanderError, words: readonly string[], verbs: readonly Verb[]): Complaint {
 	const typed = words.filter((word) => !word.startsWith("-"));
-	const group = typed[0] ?? "";
+	/** The words that name a verb or a group. */
+	const path = typed.filter((_, at) => {
+		const start = `${typed.slice(0, at + 1).join(" ")} `;
+		return verbs.some(({ name }) => `${name} `.startsWith(start));
+	});
+	const next = ["errand", ...path, "--help"].join(" ");
 	if (error.code === "commander.help") {
-		const known = verbs
-			.filter((verb) => verb.name.startsWith(`${group} `))
-			.map((verb) => verb.name.slice(group.length + 1));
-		if (known.length > 0)
-			return new Complaint("usage", `errand ${group} needs one of: ${known.join(", ")}`, {
-				next: `errand ${group} --help`,
-			});
-		return new Complaint("usage", "errand needs a verb", { next: "errand --help" });
+		const group = path.map((word) => `${word} `).join("");
+		const known = verbs.filter(({ name }) => name.startsWith(group)).map(({ name }) => name.slice(group.length));
+		const message = group === "" ? "errand needs a verb" : `errand ${group}needs one of: ${known.join(", ")}`;
+		return new Complaint("usage", message, { next });
 	}
-	const message = error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
-	const path = typed.filter((_, at) =>
-		verbs.some(({ name }) => `${name} `.startsWith(`${typed.slice(0, at + 1).join(" ")} `)),
-	);
-	return new Complaint("usage", message, { next: ["errand", ...path, "--help"].join(" ") });
+	return new Complaint("usage", error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " "), { next });
 }

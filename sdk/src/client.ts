@@ -13,9 +13,10 @@ import {
 import * as rest from "@errand/proto/rest";
 import * as z from "zod";
 import { platform } from "#platform";
+import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
-import { Rest, type RestOptions, type TokenSource } from "./rest.ts";
+import { Rest, type RestOptions } from "./rest.ts";
 
 export interface ClientOptions extends Omit<RestOptions, "tokens"> {
 	/**
@@ -118,7 +119,7 @@ export class Client {
 
 	async registerFunction(registration: rest.FunctionRegistration): Promise<FunctionId> {
 		const body = await this.#rest.json(
-			{ method: "POST", path: "/v3/functions", body: registration },
+			{ method: "POST", path: "/v3/functions", body: registration, patient: true },
 			rest.functionRegistered,
 		);
 		return body.function_uuid as FunctionId;
@@ -196,7 +197,13 @@ export class Client {
 		idempotencyKey: string = globalThis.crypto.randomUUID(),
 	): Promise<rest.Submitted> {
 		return this.#rest.json(
-			{ method: "POST", path: `/v3/endpoints/${id(endpointId)}/submit`, body: submission, idempotencyKey },
+			{
+				method: "POST",
+				path: `/v3/endpoints/${id(endpointId)}/submit`,
+				body: submission,
+				idempotencyKey,
+				patient: true,
+			},
 			rest.submitted,
 		);
 	}
@@ -259,7 +266,10 @@ export class Client {
 	/** What is kept of a task's output, from an offset in bytes. */
 	taskOutput(taskId: string, stream: "stdout" | "stderr", offsetBytes = 0): Promise<TaskOutput> {
 		const query = { stream, offset: offsetBytes };
-		return this.#rest.json({ method: "GET", path: `/v1/tasks/${id(taskId)}/output`, query }, rest.taskOutput);
+		return this.#rest.json(
+			{ method: "GET", path: `/v1/tasks/${id(taskId)}/output`, query, patient: true },
+			rest.taskOutput,
+		);
 	}
 
 	async createTaskGroup(): Promise<TaskGroupId> {
@@ -277,17 +287,17 @@ export class Client {
 
 	/** Stores bytes under their SHA-256 (hexadecimal); the cloud checks it. May be repeated. */
 	putBlob(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-		return this.#rest.done({ method: "PUT", path: `/v1/blobs/${id(sha256)}`, bytes });
+		return this.#rest.done({ method: "PUT", path: `/v1/blobs/${id(sha256)}`, bytes, patient: true });
 	}
 
 	getBlob(sha256: string): Promise<Uint8Array<ArrayBuffer>> {
-		return this.#rest.bytes({ method: "GET", path: `/v1/blobs/${id(sha256)}` });
+		return this.#rest.bytes({ method: "GET", path: `/v1/blobs/${id(sha256)}`, patient: true });
 	}
 
 	/** Whether the cloud has it and this caller may refer to it. */
 	async hasBlob(sha256: string): Promise<boolean> {
 		try {
-			await this.#rest.done({ method: "HEAD", path: `/v1/blobs/${id(sha256)}` });
+			await this.#rest.done({ method: "HEAD", path: `/v1/blobs/${id(sha256)}`, patient: true });
 			return true;
 		} catch (error) {
 			if (error instanceof CloudError && error.httpStatus === 404) return false;
@@ -316,7 +326,7 @@ export class Client {
 
 function tokenSource(token: string | TokenSource | undefined, cloudUrl: string | undefined): TokenSource {
 	if (typeof token === "string") {
-		return { cloudUrl: cloudUrl ?? platform.defaultCloudUrl(), accessToken: () => Promise.resolve(token) };
+		return staticTokenSource(cloudUrl ?? platform.defaultCloudUrl(), token);
 	}
 	if (token === undefined) return platform.storedTokens(cloudUrl);
 	if (cloudUrl === undefined) return token;

@@ -112,10 +112,9 @@ export class Executor implements AsyncDisposable {
 	 * (CaptureError), as are arguments that cannot travel (SerializationError).
 	 */
 	submit<Args extends readonly unknown[], Result>(
-		fn: RemoteFunction<Args, Result>,
-		...args: Args
+		fn: ((...args: Args) => Result) | RemoteFunction<Args, Result>,
+		...args: NoInfer<Args>
 	): TaskFuture<Awaited<Result>>;
-	submit<F extends AnyFunction>(fn: F, ...args: Parameters<F>): TaskFuture<Awaited<ReturnType<F>>>;
 	submit(fn: RemoteFunction<readonly unknown[], unknown> | AnyFunction, ...args: unknown[]): TaskFuture<unknown> {
 		return this.#session.submit(remoteOf(fn), args, this.#resources);
 	}
@@ -128,13 +127,9 @@ export class Executor implements AsyncDisposable {
 	 * executor.map((a: number, b: number) => a + b, [1, 2], [10, 20], { ordered: false });
 	 * ```
 	 */
-	map<F extends AnyFunction>(
-		fn: F,
-		...sources: [...MapSources<Parameters<F>>, options?: MapOptions]
-	): TaskMap<Awaited<ReturnType<F>>>;
 	map<Args extends readonly unknown[], Result>(
-		fn: RemoteFunction<Args, Result>,
-		...sources: [...MapSources<Args>, options?: MapOptions]
+		fn: ((...args: Args) => Result) | RemoteFunction<Args, Result>,
+		...sources: [...MapSources<NoInfer<Args>>, options?: MapOptions]
 	): TaskMap<Awaited<Result>>;
 	map(fn: RemoteFunction<readonly unknown[], unknown> | AnyFunction, ...given: unknown[]): TaskMap<unknown> {
 		const remote = remoteOf(fn);

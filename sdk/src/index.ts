@@ -8,6 +8,12 @@
  * ```
  */
 export {
+	type ClientCredentialsOptions,
+	clientCredentialsTokenSource,
+	staticTokenSource,
+	type TokenSource,
+} from "./auth/token-source.ts";
+export {
 	type AccountCreation,
 	type Cancelled,
 	Client,
@@ -47,7 +53,7 @@ export type { RemoteFunction } from "./function/remote-function.ts";
 export { type ShellArguments, type ShellOptions, type ShellValue, shell } from "./function/shell.ts";
 export type { FutureState, OutputStream, Progress, TaskFuture } from "./future.ts";
 export type { Log } from "./log.ts";
-export type { RestOptions, TokenSource } from "./rest.ts";
+export type { RestOptions } from "./rest.ts";
 export { type Keywords, keywords } from "./serialize/arguments.ts";
 export type { ShellResult } from "./serialize/result.ts";
 export { type MapOptions, type MapOutcome, TaskMap } from "./task-map.ts";

@@ -1,27 +1,26 @@
 /**
  * The door to the cloud's HTTP interface: one request with its token, its time limit and its repetitions.
- * Repeated: network errors, 429, 502, 503 and 504, as long as the request may be repeated (every one may: a submit
+ * Repeated: network errors, 429, 500, 502, 503 and 504, as long as the request may be repeated (every one may: a submit
  * carries an idempotency key). `Retry-After` is obeyed. A 401 brings one fresh token and one repetition.
  */
-import { type FaultCode, isFaultCode } from "@errand/proto";
+import { Fault, type FaultCode, isFaultCode } from "@errand/proto";
 import type * as z from "zod";
+import type { TokenSource } from "./auth/token-source.ts";
 import { type BackOff, pause, waitBeforeMs } from "./back-off.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
-
-/** Who gives tokens; see `auth/`. */
-export interface TokenSource {
-	readonly cloudUrl: string;
-	/** A token that is good for at least a minute. `forceRefresh`: the last one was refused. */
-	accessToken(options?: { forceRefresh?: boolean }): Promise<string>;
-}
 
 export interface RestOptions {
 	tokens: TokenSource;
 	/** For one attempt, until the reply's body is read. 60 s unless told: the cloud answers a full submit in less. */
 	timeoutMs?: number;
-	/** How often a request is repeated before its error is the caller's. 8 unless told: about a minute of outage. */
+	/** How often a request is repeated before its error is the caller's. 8 unless told: about half a minute of outage. */
 	retries?: number;
+	/**
+	 * The same for what a program does once it has met the cloud: submits, values by reference, output. 40 unless told:
+	 * about seven minutes of outage.
+	 */
+	patientRetries?: number;
 	/** 250 ms doubling to 15 s unless told. */
 	backOff?: BackOff;
 	/** The longest `Retry-After` that is waited for; a longer one is the caller's error. 5 minutes unless told. */
@@ -42,10 +41,12 @@ export interface RestRequest {
 	anonymous?: boolean;
 	/** A repetition would not do the same again: only a refusal that surely did nothing (429, 503) is repeated. */
 	once?: boolean;
+	/** Repeated as often as `patientRetries` says. */
+	patient?: boolean;
 	signal?: AbortSignal;
 }
 
-const retryableStatuses = new Set([429, 502, 503, 504]);
+const retryableStatuses = new Set([429, 500, 502, 503, 504]);
 /** The service says that it did nothing. */
 const refusedStatuses = new Set([429, 503]);
 
@@ -54,6 +55,7 @@ export class Rest {
 	readonly #tokens: TokenSource;
 	readonly #timeoutMs: number;
 	readonly #retries: number;
+	readonly #patientRetries: number;
 	readonly #backOff: BackOff;
 	readonly #retryAfterLimitMs: number;
 	readonly #log: Log;
@@ -63,6 +65,7 @@ export class Rest {
 		this.cloudUrl = options.tokens.cloudUrl.replace(/\/+$/, "");
 		this.#timeoutMs = options.timeoutMs ?? 60_000;
 		this.#retries = options.retries ?? 8;
+		this.#patientRetries = options.patientRetries ?? Math.max(40, this.#retries);
 		this.#backOff = options.backOff ?? { firstMs: 250, limitMs: 15_000 };
 		this.#retryAfterLimitMs = options.retryAfterLimitMs ?? 300_000;
 		this.#log = options.log ?? silentLog;
@@ -122,7 +125,9 @@ export class Rest {
 
 	/** How long to wait before the next attempt; undefined: do not. */
 	#waitMs(request: RestRequest, error: CloudError, attempt: number): number | undefined {
-		if (attempt > this.#retries) return undefined;
+		// An outage ends; a fault of the service's own may be there each time.
+		const patient = request.patient === true && error.code !== "INTERNAL_ERROR";
+		if (attempt > (patient ? this.#patientRetries : this.#retries)) return undefined;
 		const repeatable = request.once === true ? refusedStatuses : retryableStatuses;
 		const unreachable = error.code === "CLOUD_UNREACHABLE" && request.once !== true;
 		if (!unreachable && !repeatable.has(error.httpStatus)) return undefined;
@@ -138,23 +143,10 @@ export class Rest {
 		forceRefresh: boolean,
 		read: (response: Response) => Promise<T>,
 	): Promise<{ value: T } | { error: CloudError }> {
-		const headers: Record<string, string> = { accept: "application/json" };
-		if (request.anonymous !== true) {
-			headers["authorization"] =
-				`Bearer ${await this.#tokens.accessToken(forceRefresh ? { forceRefresh } : undefined)}`;
-		}
-		let body: string | Uint8Array<ArrayBuffer> | null = null;
-		if (request.bytes !== undefined) {
-			headers["content-type"] = "application/octet-stream";
-			body = request.bytes;
-		} else if (request.body !== undefined) {
-			headers["content-type"] = "application/json";
-			body = JSON.stringify(request.body);
-		}
-		if (request.idempotencyKey !== undefined) headers["idempotency-key"] = request.idempotencyKey;
 		const timeout = AbortSignal.timeout(this.#timeoutMs);
 		const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
 		try {
+			const { headers, body } = await this.#contents(request, forceRefresh);
 			const response = await fetch(this.#url(request), {
 				method: request.method,
 				headers,
@@ -167,6 +159,9 @@ export class Rest {
 		} catch (cause) {
 			if (cause instanceof CloudError) throw cause;
 			if (request.signal?.aborted) throw request.signal.reason;
+			if (cause instanceof Fault) {
+				return { error: new CloudError(cause.code, cause.message, { httpStatus: cause.httpStatus, cause }) };
+			}
 			return {
 				error: new CloudError(
 					"CLOUD_UNREACHABLE",
@@ -178,6 +173,26 @@ export class Rest {
 				),
 			};
 		}
+	}
+
+	async #contents(
+		request: RestRequest,
+		forceRefresh: boolean,
+	): Promise<{ headers: Record<string, string>; body: string | Uint8Array<ArrayBuffer> | null }> {
+		const headers: Record<string, string> = { accept: "application/json" };
+		if (request.anonymous !== true) {
+			headers.authorization = `Bearer ${await this.#tokens.accessToken(forceRefresh ? { forceRefresh } : undefined)}`;
+		}
+		let body: string | Uint8Array<ArrayBuffer> | null = null;
+		if (request.bytes !== undefined) {
+			headers["content-type"] = "application/octet-stream";
+			body = request.bytes;
+		} else if (request.body !== undefined) {
+			headers["content-type"] = "application/json";
+			body = JSON.stringify(request.body);
+		}
+		if (request.idempotencyKey !== undefined) headers["idempotency-key"] = request.idempotencyKey;
+		return { headers, body };
 	}
 
 	#url({ path, query }: RestRequest): string {

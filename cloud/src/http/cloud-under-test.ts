@@ -57,6 +57,7 @@ export async function openCloudUnderTest(options: TestOptions = {}) {
 		verifier,
 		log,
 		app,
+		metrics,
 		...(beatMs !== undefined && { beatMs }),
 		...(tokenNoticeMs !== undefined && { tokenNoticeMs }),
 	});

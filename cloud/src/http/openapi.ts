@@ -15,6 +15,7 @@ import {
 	functionSummary,
 	lease,
 	leaseRequest,
+	page,
 	streamFrame,
 	streamRequest,
 	streamResult,
@@ -76,6 +77,7 @@ interface Described {
 	readonly access: "compute" | "open";
 	readonly body?: z.ZodType;
 	readonly reply: z.ZodType;
+	readonly status?: "201" | "204";
 }
 
 const identityRoutes: readonly Described[] = [
@@ -86,7 +88,7 @@ const identityRoutes: readonly Described[] = [
 		path: "/v1/accounts",
 		summary: "All accounts; for administrators",
 		access: "compute",
-		reply: z.object({ items: z.array(accountSummary) }),
+		reply: page(accountSummary),
 	},
 	{
 		method: "POST",
@@ -95,6 +97,7 @@ const identityRoutes: readonly Described[] = [
 		access: "compute",
 		body: accountCreation,
 		reply: accountSummary,
+		status: "201",
 	},
 	{
 		method: "POST",
@@ -103,6 +106,7 @@ const identityRoutes: readonly Described[] = [
 		access: "compute",
 		body: z.object({ name: z.string() }),
 		reply: clientCreated,
+		status: "201",
 	},
 	{
 		method: "POST",
@@ -110,7 +114,8 @@ const identityRoutes: readonly Described[] = [
 		summary: "Approves a device code; for the operator",
 		access: "compute",
 		body: deviceApproval,
-		reply: z.object({}),
+		reply: z.undefined(),
+		status: "204",
 	},
 ];
 
@@ -248,7 +253,12 @@ export function openApiDocument(routes: readonly Route[], version: string, publi
 	for (const row of routes) add(row.method, row.path, operationOf(row, components));
 	for (const row of identityRoutes) {
 		const blank = { params: undefined, query: undefined, body: undefined, takes: undefined, gives: undefined };
-		add(row.method, row.path, operationOf({ ...blank, ...row } as unknown as Route, components));
+		const operation = operationOf({ ...blank, ...row } as unknown as Route, components);
+		if (row.status !== undefined) {
+			const { "200": success, ...others } = operation.responses as Json;
+			operation.responses = { [row.status]: row.status === "204" ? { description: "Done" } : success, ...others };
+		}
+		add(row.method, row.path, operation);
 	}
 	add("GET", "/v1/stream", {
 		operationId: "get_v1_stream",

@@ -8,7 +8,7 @@ import type { BodyLimit } from "./body.ts";
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 
 /** What a handler gets: everything parsed. */
-export interface RouteInput<Params, Query, Body> {
+interface RouteInput<Params, Query, Body> {
 	readonly params: Params;
 	readonly query: Query;
 	readonly body: Body;

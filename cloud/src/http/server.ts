@@ -15,9 +15,10 @@ const idleTimeoutMs = 120_000;
 const keepAliveTimeoutMs = 75_000;
 /** On closing, requests under way may end within this. */
 const closeGraceMs = 10_000;
+const closeSweepMs = 20;
 
 /** What answers requests. */
-export interface HttpHandlers {
+interface HttpHandlers {
 	readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
 	/** WebSocket requests. */
 	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -48,7 +49,13 @@ export async function openHttpServer(options: { host: string; port: number; log:
 	const { host, log } = options;
 	let handlers = starting;
 	const server = createServer(
-		{ maxHeaderSize: headerLimitBytes, requestTimeout: requestTimeoutMs, keepAliveTimeout: keepAliveTimeoutMs },
+		{
+			maxHeaderSize: headerLimitBytes,
+			requestTimeout: requestTimeoutMs,
+			keepAliveTimeout: keepAliveTimeoutMs,
+			// Clients that offer HTTP/2 in clear (some do by default) are answered in HTTP/1.1.
+			shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === "websocket",
+		},
 		(request, response) => handlers.handle(request, response),
 	);
 	server.timeout = idleTimeoutMs;
@@ -76,8 +83,11 @@ export async function openHttpServer(options: { host: string; port: number; log:
 		close: () =>
 			new Promise<void>((resolve) => {
 				const force = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+				// A connection whose last request ends after this would be kept for a next one that nobody answers.
+				const sweep = setInterval(() => server.closeIdleConnections(), closeSweepMs);
 				server.close(() => {
 					clearTimeout(force);
+					clearInterval(sweep);
 					resolve();
 				});
 				server.closeIdleConnections();

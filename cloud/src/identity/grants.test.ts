@@ -344,6 +344,31 @@ test("a revoked token is refused within the lag, and its whole login with it, bu
 	expect((await renew(other)).status).toBe(200);
 });
 
+test("logging out of the browser leaves what it connected logged in", async () => {
+	const browser = new FormBrowser();
+	const device = await startDevice();
+	const confirm = await browser.submit(await browser.open(device.verification_uri), { user_code: device.user_code });
+	await browser.submit(await browser.submit(confirm), { username: "ada", password });
+	const login = (await pollDevice(device)).body;
+	// The browser remembers who logged in: the second device takes one click.
+	const second = await startDevice();
+	const again = await browser.submit(await browser.open(second.verification_uri), { user_code: second.user_code });
+	expect((await browser.submit(again)).html).toContain("You are logged in");
+	expect((await pollDevice(second)).status).toBe(200);
+	const logOut = await browser.open(`${cloud.url}/v2/oauth2/logout`);
+	expect((await browser.submit(logOut)).html).toContain("You are logged out");
+	const renewed = await token({
+		grant_type: "refresh_token",
+		refresh_token: login.refresh_token ?? "",
+		client_id: errandClientId,
+	});
+	expect(renewed.status).toBe(200);
+	expect((await whoami(renewed.body.access_token)).status).toBe(200);
+	const third = await startDevice();
+	const asked = await browser.submit(await browser.open(third.verification_uri), { user_code: third.user_code });
+	expect((await browser.submit(asked)).html).toContain("Password");
+});
+
 test("tokens that ended, are for another service, or are forged are refused", async () => {
 	const login = await deviceLogin();
 	const { verifier } = cloud.identity;

@@ -58,7 +58,8 @@ export async function openTestCloud(
 	options: Partial<IdentityOptions> = {},
 	database?: Database,
 ): Promise<TestCloud> {
-	const app = express();
+	// As the cloud's own application has it.
+	const app = express().set("query parser", false);
 	const server = createServer(app);
 	await new Promise<void>((resolve) => {
 		server.listen(0, "127.0.0.1", resolve);

@@ -7,6 +7,7 @@ import { deleteExpiredRecords, keepSecret } from "../store/identity.ts";
 import { createAccessTokens } from "./access-token.ts";
 import { type Accounts, createAccounts } from "./accounts.ts";
 import type { IdentityDatabase } from "./database.ts";
+import { LoginLimit } from "./login-limit.ts";
 import { openOperatorToken } from "./operator-token.ts";
 import { type OutsideIssuerConfig, openOutsideIssuer } from "./outside-issuer.ts";
 import { createProvider, defaultLifetimes, type TokenLifetimes } from "./provider.ts";
@@ -66,7 +67,10 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 			? undefined
 			: openOutsideIssuer({ db, config: options.outsideIssuer, log, now });
 
-	const make = () => createProvider({ db, issuerUrl, keys, tokens, cookieKey, lifetimes, log });
+	// 2.5 × 10^10 codes stand against 20 wrong tries and one more every 6 s.
+	const codeTries = new LoginLimit({ burst: 20, forgiveMs: 6_000, keys: 50_000, now });
+	const onWrongCode = (address: string): void => codeTries.failed(address);
+	const make = () => createProvider({ db, issuerUrl, keys, tokens, cookieKey, lifetimes, onWrongCode, log });
 	let provider = make();
 	keys.onChange(() => {
 		provider = make();
@@ -89,9 +93,9 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 		tokens,
 		accounts,
 		verifiers: { compute: verifier, auth: createTokenVerifier({ db, tokens, audience: resourceServers.auth, now }) },
+		codeTries,
 		styleSheet,
 		log,
-		now,
 	});
 
 	let housekeeping: Promise<void> = Promise.resolve();

@@ -150,9 +150,7 @@ export function addInteractions(router: Router, { db, accounts, provider }: Inte
 		router.post(
 			`${interactionPath}/:uid/${step}/abort`,
 			form,
-			withDetails((_details, request, response) =>
-				goOn(request, response, { error: "access_denied", error_description: "the person said no" }, false),
-			),
+			withDetails((_details, request, response) => goOn(request, response, { error: "access_denied" }, false)),
 		);
 	}
 }

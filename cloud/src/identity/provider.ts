@@ -59,6 +59,8 @@ export interface ProviderOptions {
 	/** Signs cookies. */
 	cookieKey: string;
 	lifetimes: TokenLifetimes;
+	/** Somebody at this address typed a device code that nothing waits for. */
+	onWrongCode: (address: string) => void;
 	log: Pick<Logger, "info" | "warn" | "error">;
 }
 
@@ -78,7 +80,7 @@ function page(ctx: KoaContextWithOIDC, html: string): void {
 }
 
 function configuration(options: ProviderOptions): Configuration {
-	const { db, issuerUrl, keys, cookieKey, lifetimes } = options;
+	const { db, issuerUrl, keys, cookieKey, lifetimes, onWrongCode } = options;
 	return {
 		adapter: recordAdapter(db, issuerUrl),
 		routes: providerPaths,
@@ -157,8 +159,10 @@ function configuration(options: ProviderOptions): Configuration {
 				charset: "base-20",
 				mask: "****-****",
 				deviceInfo: (ctx) => ({ ip: ctx.ip, userAgent: ctx.get("user-agent").slice(0, 200) }),
-				userCodeInputSource: (ctx, _form, out, error) =>
-					page(ctx, deviceCodePage(providerPaths.code_verification, sessionSecret(ctx), error?.name ?? out?.error)),
+				userCodeInputSource(ctx, _form, out, error) {
+					if (error?.name === "NotFoundError") onWrongCode(ctx.ip);
+					page(ctx, deviceCodePage(providerPaths.code_verification, sessionSecret(ctx), error?.name ?? out?.error));
+				},
 				userCodeConfirmSource: (ctx, _form, client, deviceInfo, userCode) =>
 					page(
 						ctx,

@@ -14,7 +14,7 @@ import type { Logger } from "pino";
 import * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
 import { accountById, accountsByIds, accountsByUsernames } from "../store/identity.ts";
-import { authCodePage, errorPage, stylePath } from "../web/identity-pages.ts";
+import { authCodePage, errorPage, icon, iconPath, stylePath } from "../web/identity-pages.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { Accounts } from "./accounts.ts";
 import { authenticate } from "./bearer.ts";
@@ -24,7 +24,7 @@ import { handOver, handOverForm } from "./hand-over.ts";
 import { accountClaims, identityDocument } from "./identity-document.ts";
 import { addInteractions } from "./interactions.ts";
 import { authCodePath } from "./known-clients.ts";
-import { LoginLimit } from "./login-limit.ts";
+import type { LoginLimit } from "./login-limit.ts";
 import { pagePolicy } from "./page-policy.ts";
 import { discoveryPath, providerPaths } from "./provider.ts";
 import type { SigningKeys } from "./signing-keys.ts";
@@ -41,9 +41,10 @@ export interface IdentityRouterOptions {
 	accounts: Accounts;
 	/** Tokens for the compute service, and those for the identity service itself. */
 	verifiers: { compute: TokenVerifier; auth: TokenVerifier };
+	/** Wrong device codes, by address. */
+	codeTries: LoginLimit;
 	styleSheet: string;
 	log: Pick<Logger, "info" | "warn" | "error">;
-	now: () => number;
 }
 
 const pageRoutes = [
@@ -69,6 +70,11 @@ function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
 	throw new Fault("SEMANTICALLY_INVALID", `The request is not valid: ${where.join("; ")}.`, { args: where });
 }
 
+/** The application may have turned Express's own parser off. */
+function queryOf(request: Request): URLSearchParams {
+	return new URLSearchParams(request.url.split("?").slice(1).join("?"));
+}
+
 function requireAdministrator(caller: Caller): void {
 	if (caller.admin && caller.kind === "account") return;
 	throw new Fault("FORBIDDEN", "Only an administrator may manage accounts; ask one.");
@@ -79,8 +85,6 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	const issuer = new URL(issuerUrl);
 	const router = express.Router();
 	const json = express.json({ limit: "64kb" });
-	/** Wrong device codes from one address: 2.5 × 10^10 codes stand against 20 tries and one more every 6 s. */
-	const codeTries = new LoginLimit({ burst: 20, forgiveMs: 6_000, keys: 50_000, now: options.now });
 
 	// ── the OpenID provider ──────────────────────────────────────────────────────────────────────────────────────
 	router.get(providerPaths.jwks, (_request, response) => {
@@ -93,17 +97,13 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	});
 	router.all(providerPaths.code_verification, async (request, response) => {
 		pagePolicy(response, []);
-		const address = request.ip ?? "";
-		if (request.method === "POST") {
-			try {
-				codeTries.check(address);
-			} catch (error) {
-				if (!(error instanceof Fault)) throw error;
-				response.status(error.httpStatus).set("Retry-After", String(error.retryAfterS ?? 60));
-				response.send(errorPage("too_many_requests", error.message));
-				return;
-			}
-			codeTries.failed(address);
+		try {
+			options.codeTries.check(request.ip ?? "");
+		} catch (error) {
+			if (!(error instanceof Fault)) throw error;
+			response.status(error.httpStatus).set("Retry-After", String(error.retryAfterS ?? 60));
+			response.send(errorPage("too_many_requests", error.message));
+			return;
 		}
 		await handOver(provider(), issuer, request, response);
 	});
@@ -122,17 +122,23 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	});
 
 	// ── pages ────────────────────────────────────────────────────────────────────────────────────────────────────
-	router.get(stylePath, (_request, response) => {
-		response.set({ "Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff" });
-		response.type("css").send(options.styleSheet);
-	});
+	for (const [path, type, text] of [
+		[stylePath, "css", options.styleSheet],
+		[iconPath, "svg", icon],
+	] as const) {
+		router.get(path, (_request, response) => {
+			response.set({ "Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff" });
+			response.type(type).send(text);
+		});
+	}
 	router.get(authCodePath, (request, response) => {
 		pagePolicy(response, []);
-		const { code, error, error_description: detail } = request.query;
-		if (typeof code === "string" && /^[\w-]{1,256}$/.test(code)) response.send(authCodePage(code));
+		const query = queryOf(request);
+		const code = query.get("code");
+		if (code !== null && /^[\w-]{1,256}$/.test(code)) response.send(authCodePage(code));
 		else {
-			const reason = typeof error === "string" ? error : "invalid_request";
-			response.status(400).send(errorPage(reason, typeof detail === "string" ? detail : undefined));
+			const reason = query.get("error") ?? "invalid_request";
+			response.status(400).send(errorPage(reason, query.get("error_description") ?? undefined));
 		}
 	});
 	addInteractions(router, { db, accounts, provider });
@@ -149,10 +155,8 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	});
 	router.get("/v2/api/identities", async (request, response) => {
 		await authenticate(request, verifiers.auth);
-		const words = (name: string): string[] => {
-			const value = request.query[name];
-			return typeof value === "string" ? value.split(",").filter((word) => word !== "") : [];
-		};
+		const query = queryOf(request);
+		const words = (name: string): string[] => (query.get(name) ?? "").split(",").filter((word) => word !== "");
 		const ids = words("ids");
 		const usernames = words("usernames");
 		if (ids.length + usernames.length > identitiesLimit) {
@@ -194,7 +198,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	// ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 	router.get("/v1/accounts", async (request, response) => {
 		requireAdministrator(await authenticate(request, verifiers.compute));
-		response.json({ accounts: await accounts.listAccounts() });
+		response.json({ items: await accounts.listAccounts() });
 	});
 	router.post("/v1/accounts", json, async (request, response) => {
 		const caller = await authenticate(request, verifiers.compute);
@@ -221,7 +225,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 		const approval = parse(deviceApproval, request.body);
 		await approveDevice(provider(), accounts, { userCode: approval.user_code, username: approval.username });
 		log.info({ username: approval.username }, "device approved by the operator");
-		response.status(204).end();
+		response.json({});
 	});
 
 	router.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {

@@ -10,6 +10,11 @@ export interface CloudEvents {
 	"tasks:submitted": [{ group: TaskGroupId; endpoint: EndpointId; count: number }];
 	/** Committed results of one group: `results[i]` has cursor `cursors[i]`, ascending. */
 	"results:recorded": [{ group: TaskGroupId; cursors: readonly bigint[]; results: readonly StreamResult[] }];
+	/**
+	 * A recording failed, perhaps after its commit: what is told next may leave out something committed before it.
+	 * To be emitted before the next `results:recorded`.
+	 */
+	"results:uncertain": [];
 	/** Another cloud process committed results of this group: whoever follows it reads them by cursor. */
 	"results:elsewhere": [{ group: TaskGroupId }];
 	/** A state change, output or progress report of a task whose endpoint was checked. */

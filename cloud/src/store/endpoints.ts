@@ -100,7 +100,7 @@ export async function endpointsOfOwner(
 /** Counts stop at 100,001 for each: enough to say "many". */
 export async function countUnfinished(session: Session, ids: readonly EndpointId[]): Promise<Map<EndpointId, number>> {
 	const { rows } = await session.query<{ id: EndpointId; count: bigint }>(
-		`select e.id, (select count(*) from (select from tasks t where t.endpoint_id = e.id and t.finished_seq is null limit 100001) some)
+		`select e.id, (select count(*) from (select from tasks t where t.endpoint_id = e.id and t.finished_seq is null limit 100001) counted) as count
 		from unnest($1::uuid[]) as e (id)`,
 		[ids],
 	);

@@ -191,6 +191,22 @@ test("with a second cloud process, an event only wakes the reader: cursors that 
 	expect(client.taskIds(group)).toEqual([five.task_id, six.task_id]);
 });
 
+test("after a recording of unknown outcome nobody is handed a later result before the earlier one", async () => {
+	const { hub, commit, record, events } = openStore();
+	const [group, other] = [newId<TaskGroupId>(), newId<TaskGroupId>()];
+	const client = new Client(hub);
+	for (const id of [group, other]) client.reader.subscribe(id, 0n, none);
+	await settle();
+	events.emit("results:uncertain");
+	await settle();
+	// It had been committed after all, and is not told; the next recording is.
+	const silent = [commit(group, 1), commit(other, 1)].map(([row]) => row?.result.task_id);
+	const told = record(group, 1);
+	await settle();
+	expect(client.taskIds(group)).toEqual([silent[0], ...told]);
+	expect(client.taskIds(other)).toEqual([silent[1]]);
+});
+
 test("every interleaving of recording, subscribing, leaving and granting delivers each result at least once, in order, and none of a foreign group", async () => {
 	const groups = [newId<TaskGroupId>(), newId<TaskGroupId>(), newId<TaskGroupId>()] as const;
 	const group = fc.integer({ min: 0, max: 2 });
@@ -204,6 +220,7 @@ test("every interleaving of recording, subscribing, leaving and granting deliver
 		fc.record({ do: fc.constant("stuff" as const) }),
 		fc.record({ do: fc.constant("drain" as const) }),
 		fc.record({ do: fc.constant("tell" as const) }),
+		fc.record({ do: fc.constant("fail" as const), group, committed: fc.boolean() }),
 		fc.record({ do: fc.constant("settle" as const) }),
 	);
 	await fc.assert(
@@ -247,7 +264,11 @@ test("every interleaving of recording, subscribing, leaving and granting deliver
 					recorded.get(id)?.push(...commit(id, one.count).map((row) => row.result.task_id));
 					untold.add(id);
 				} else if (one.do === "tell") tell();
-				else if (one.do === "subscribe") subscribe(id);
+				else if (one.do === "fail") {
+					events.emit("results:uncertain");
+					if (one.committed) recorded.get(id)?.push(...commit(id, 1).map((row) => row.result.task_id));
+					recorded.get(groups[0])?.push(...record(groups[0], 1));
+				} else if (one.do === "subscribe") subscribe(id);
 				else if (one.do === "unsubscribe") {
 					take();
 					wanted.delete(id);

@@ -12,7 +12,7 @@ import type { Operations } from "../operations/operations.ts";
 import { ResultFrames } from "./result-frames.ts";
 
 /** Where a reader's frames go. */
-export interface Sink {
+interface Sink {
 	/** Takes a frame; keeps the order; does not throw. */
 	send(text: string): void;
 	/** Bytes taken and not yet given to the network. */
@@ -109,6 +109,8 @@ export function openHub(options: HubOptions): Hub {
 	let reading = 0;
 	let droppedFrames = 0;
 	let closed = false;
+	/** A recording failed and none has succeeded since: the next one shows what became of it. */
+	let inDoubt = false;
 
 	const mayTake = (place: Place): boolean => place.credit > 0 && place.sink.bufferedBytes < highWaterBytes;
 
@@ -201,6 +203,11 @@ export function openHub(options: HubOptions): Hub {
 	}
 
 	function onRecorded({ group, cursors, results }: CloudEvents["results:recorded"][0]): void {
+		if (inDoubt) {
+			inDoubt = false;
+			wakeAll();
+			return;
+		}
 		const subs = followers.get(group);
 		if (subs === undefined) return;
 		const frames = new ResultFrames(group, cursors, results);
@@ -211,6 +218,19 @@ export function openHub(options: HubOptions): Hub {
 				advance(sub.place);
 			}
 		}
+	}
+
+	function wakeAll(): void {
+		for (const subs of followers.values()) for (const sub of subs) wake(sub);
+	}
+
+	/**
+	 * What the failed recording may have committed has lower cursors than what is recorded after it (recordings take
+	 * turns), so nobody may be handed the latter before having read the former.
+	 */
+	function onUncertain(): void {
+		inDoubt = true;
+		wakeAll();
 	}
 
 	function onElsewhere({ group }: CloudEvents["results:elsewhere"][0]): void {
@@ -300,6 +320,7 @@ export function openHub(options: HubOptions): Hub {
 	}
 
 	events.on("results:recorded", onRecorded);
+	events.on("results:uncertain", onUncertain);
 	events.on("results:elsewhere", onElsewhere);
 	events.on("task:reported", onReported);
 	return {
@@ -328,6 +349,7 @@ export function openHub(options: HubOptions): Hub {
 		close() {
 			closed = true;
 			events.off("results:recorded", onRecorded);
+			events.off("results:uncertain", onUncertain);
 			events.off("results:elsewhere", onElsewhere);
 			events.off("task:reported", onReported);
 			for (const place of [...places]) {

@@ -1,4 +1,5 @@
 /** One reader's connection: its requests, its token, its pulse. */
+import { randomUUID } from "node:crypto";
 import { Fault, parseId, type TaskGroupId } from "@errand/proto";
 import { type StreamFrame, streamClose, streamRequest } from "@errand/proto/rest";
 import type { WebSocket } from "ws";
@@ -34,6 +35,8 @@ const largestCursor = 9_223_372_036_854_775_807n;
 type Request = z.output<typeof streamRequest>;
 
 export class StreamSession {
+	/** Stands for the connection in the log and in what is told of a failure. */
+	readonly #id = randomUUID();
 	readonly #means: SessionMeans;
 	readonly #socket: WebSocket;
 	readonly #reader: Reader;
@@ -117,8 +120,9 @@ export class StreamSession {
 	}
 
 	#tell(error: unknown, group?: TaskGroupId): void {
-		const fault = toFault(error, "of the stream");
-		if (fault.httpStatus >= 500) this.#means.log.error({ err: fault.cause ?? fault }, "stream request failed");
+		const fault = toFault(error, this.#id);
+		if (fault.httpStatus >= 500)
+			this.#means.log.error({ requestId: this.#id, err: fault.cause ?? fault }, "stream request failed");
 		this.#send({ type: "error", ...(group !== undefined && { group }), code: fault.code, detail: fault.message });
 	}
 

@@ -1,4 +1,5 @@
 /** The WebSocket's door, `GET /v1/stream`: lets readers in, keeps their pulse, shows them out. */
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { Fault, toProblem } from "@errand/proto";
@@ -7,6 +8,8 @@ import { WebSocketServer } from "ws";
 import type { App } from "../http/app.ts";
 import { authenticate, bearerToken } from "../http/authenticate.ts";
 import { toFault } from "../http/problem.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Hub } from "./hub.ts";
 import { type SessionMeans, StreamSession } from "./session.ts";
 
 /** What a client asks for, and gets back; the token travels beside it where a header cannot be set. */
@@ -26,6 +29,7 @@ const closeGraceMs = 2_000;
 
 export interface StreamOptions extends Omit<SessionMeans, "tokenNoticeMs" | "limiter"> {
 	readonly app: Pick<App, "limiter" | "cors" | "clientOf">;
+	readonly metrics: Pick<Metrics, "gauge">;
 	readonly beatMs?: number;
 	readonly tokenNoticeMs?: number;
 }
@@ -48,6 +52,7 @@ export function openStream(options: StreamOptions): StreamDoor {
 		log,
 		tokenNoticeMs: options.tokenNoticeMs ?? defaultTokenNoticeMs,
 	};
+	observeHub(options.hub, options.metrics);
 	const server = new WebSocketServer({
 		noServer: true,
 		clientTracking: false,
@@ -106,8 +111,9 @@ export function openStream(options: StreamOptions): StreamDoor {
 			const onError = (error: Error): void => log.debug({ err: error }, "stream request failed");
 			socket.on("error", onError);
 			admit(request, socket, head).catch((error: unknown) => {
-				const fault = toFault(error, "of the stream");
-				if (fault.httpStatus >= 500) log.error({ err: fault.cause ?? fault }, "stream request failed");
+				const requestId = randomUUID();
+				const fault = toFault(error, requestId);
+				if (fault.httpStatus >= 500) log.error({ requestId, err: fault.cause ?? fault }, "stream request failed");
 				refuseUpgrade(socket, fault);
 			});
 		},
@@ -124,6 +130,17 @@ export function openStream(options: StreamOptions): StreamDoor {
 			clearTimeout(force);
 		},
 	};
+}
+
+function observeHub(hub: Hub, metrics: Pick<Metrics, "gauge">): void {
+	metrics.gauge("errand_stream_readers", "Open streams", () => hub.stats().readers);
+	metrics.gauge("errand_stream_subscriptions", "Followed task groups", () => hub.stats().subscriptions);
+	metrics.gauge(
+		"errand_stream_dropped_frames",
+		"Frames other than results that slow readers missed",
+		() => hub.stats().droppedFrames,
+	);
+	metrics.gauge("errand_stream_buffered_bytes", "What the slowest reader holds", () => hub.stats().bufferedBytes);
 }
 
 /** From the header, or from the list of subprotocols. */

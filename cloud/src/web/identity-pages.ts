@@ -2,6 +2,13 @@
 import { type Html, html } from "./html.ts";
 
 export const stylePath = "/v2/web/identity.css";
+export const iconPath = "/v2/web/errand.svg";
+
+/** The mark as a file of its own: what browsers show beside the title. */
+export const icon =
+	'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="9" fill="#3f4bd8"/>' +
+	'<path d="M8 12.5 16 8l8 4.5v7L16 24l-8-4.5zm0 0 8 4.5 8-4.5M16 17v7" fill="none" stroke="#fff" stroke-width="1.8" ' +
+	'stroke-linejoin="round" stroke-linecap="round"/></svg>';
 
 /** The mark: a parcel on its way. */
 const mark = html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="9"/><path d="M8 12.5 16 8l8 4.5v7L16 24l-8-4.5z"/><path d="m8 12.5 8 4.5 8-4.5M16 17v7"/></svg>`;
@@ -15,6 +22,7 @@ function layout(title: string, body: Html): string {
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="same-origin">
 <title>${title} · Errand</title>
+<link rel="icon" type="image/svg+xml" href="${iconPath}">
 <link rel="stylesheet" href="${stylePath}">
 </head>
 <body>
@@ -78,7 +86,7 @@ export function consentPage({ action, clientName, username, purposes, destinatio
 <p class="lead"><strong>${clientName}</strong> asks to:</p>
 ${list(purposes)}
 <dl><dt>Account</dt><dd>${username}</dd><dt>Answer goes to</dt><dd>${destination}</dd></dl>
-<form method="post" action="${action}"><button type="submit" autofocus>Allow</button></form>
+<form method="post" action="${action}"><button type="submit">Allow</button></form>
 <form method="post" action="${action}/abort" class="quiet"><button type="submit" class="plain">Deny</button></form>`,
 	);
 }
@@ -168,7 +176,7 @@ export function logOutPage(action: string, xsrf: string): string {
 <p class="lead">Devices and programs that you connected stay logged in.</p>
 <form method="post" action="${action}">
 ${hidden({ xsrf, logout: "yes" })}
-<button type="submit" autofocus>Log out</button>
+<button type="submit">Log out</button>
 </form>
 <form method="post" action="${action}" class="quiet">${hidden({ xsrf })}<button type="submit" class="plain">Stay logged in</button></form>`,
 	);

@@ -7,6 +7,8 @@ import type { WorkerProcess } from "./worker-process.ts";
 /** Work that may lie behind the running task in a worker: longer, and one slow task would delay what others could do. */
 const windowUs = 20_000;
 const windowTasks = 64;
+/** A full worker is filled again when it has come down to this: one write for many tasks, and it never runs dry. */
+const refillTasks = 32;
 /** Of a function that has not run yet. */
 const unknownUs = windowUs;
 /** How much the last run counts in what the next is expected to take. */
@@ -99,6 +101,7 @@ export class Dispatcher {
 
 	/** The task has left the worker. What the worker holds of the node is given back with its last one. */
 	release(worker: WorkerProcess, task: HeldTask): void {
+		if (worker.inFlight.length <= refillTasks) worker.full = false;
 		worker.expectedUs = worker.inFlight.length === 0 ? 0 : worker.expectedUs - task.expectedUs;
 		if (worker.inFlight.length > 0 || worker.share === undefined) return;
 		this.#node.give(worker.share);
@@ -124,6 +127,7 @@ export class Dispatcher {
 		for (const [kind, tasks] of missing) this.#startMissing(kind, tasks);
 		for (const worker of this.workers) worker.flush();
 		this.#retire();
+		this.keepSpare();
 	}
 
 	/** One warm Node.js worker is always there: a start costs a fifth of a second. */
@@ -173,6 +177,7 @@ export class Dispatcher {
 	}
 
 	#send(worker: WorkerProcess, task: HeldTask, expectedUs: number): "placed" {
+		if (worker.inFlight.length + 1 >= windowTasks) worker.full = true;
 		task.expectedUs = expectedUs;
 		worker.expectedUs += expectedUs;
 		this.#port.run(worker, task);
@@ -231,7 +236,7 @@ function canWaitAt(worker: WorkerProcess, expectedUs: number): boolean {
 	return (
 		running?.plain === true &&
 		running.stop === undefined &&
-		worker.inFlight.length < windowTasks &&
+		!worker.full &&
 		worker.expectedUs + expectedUs <= windowUs
 	);
 }

@@ -1,4 +1,6 @@
 /** Takes tasks from the daemon, has workers run them, and keeps each result until the daemon has it. */
+import { rmSync } from "node:fs";
+import { basename, join } from "node:path";
 import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
@@ -247,7 +249,8 @@ export class Manager {
 
 	#run(worker: WorkerProcess, task: HeldTask): void {
 		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
-		if (!task.plain && worker.share !== undefined) Object.assign(environment, shareEnvironment(worker.share));
+		if (!task.plain && worker.share !== undefined)
+			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuIds.length > 0));
 		worker.send(task, environment, this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {
@@ -331,9 +334,11 @@ export class Manager {
 		if (worker.inFlight.length === 0) for (const [, file] of streamsOf(worker)) file.emptyWhenIdle();
 		const next = worker.inFlight[0];
 		if (next?.stop !== undefined) worker.end(next.stopGraceMs);
-		if (worker.life === "ending" && worker.inFlight.length === 0) worker.end(0);
-		if (done.outcome.case === "valuePath" && keepsOutcome(task)) void this.#sendValue(task, done.outcome.value, ran);
-		else this.#finish(task, ranResult(task, outcomeOf(task, done), ran, this.#settings.place));
+		if (worker.life === "ending") worker.end(0); // its time to answer was for this task; those behind go elsewhere
+		const value = done.outcome.case === "valuePath" ? this.#spilled(done.outcome.value) : undefined;
+		if (value !== undefined && keepsOutcome(task)) return void this.#sendValue(task, value, ran);
+		if (value !== undefined) rmSync(value, { force: true });
+		this.#finish(task, ranResult(task, outcomeOf(task, done), ran, this.#settings.place));
 	}
 
 	/** What it wrote belongs to it, and is carried before its result. */
@@ -352,6 +357,11 @@ export class Manager {
 		return { worker, startedAtUs, finishedAtUs, stdoutBytes, stderrBytes };
 	}
 
+	/** A worker runs code of users: whatever path it names, only a file among the spilled values is meant. */
+	#spilled(path: string): string {
+		return join(this.#settings.spillDirectory, basename(path));
+	}
+
 	async #sendValue(task: HeldTask, path: string, ran: Ran): Promise<void> {
 		const { blobs, place } = this.#settings;
 		try {
@@ -366,6 +376,7 @@ export class Manager {
 	#finish(task: HeldTask, result: Result): void {
 		clearTimeout(this.#walltimes.get(task));
 		this.#walltimes.delete(task);
+		if (task.payloadPath !== "") rmSync(task.payloadPath, { force: true });
 		if (this.#held.delete(keyOf(task.message.id))) this.#settings.outbox.addResult(result);
 		this.#checkIdle();
 	}
@@ -376,7 +387,9 @@ export class Manager {
 		this.#dispatcher.workers.delete(worker);
 		const started = worker.runtimeVersion !== "";
 		const task = worker.shift(Date.now());
-		if (task !== undefined) {
+		if (task !== undefined && task.stop === undefined && exit.asked)
+			worker.inFlight.unshift(task); // meant for the one before
+		else if (task !== undefined) {
 			const failure = task.stop === undefined ? exitFailure(exit, stderrTail(worker)) : stoppedFailure(task, task.stop);
 			const ends: [number, number] = [worker.stdout.sizeBytes, worker.stderr.sizeBytes];
 			const ran = this.#ran(worker, task, worker.headSinceMs * 1000, Date.now() * 1000, ends);

@@ -71,9 +71,8 @@ export class NodeShare {
 }
 
 /** What a task sees of its share, in the words of each vendor. */
-export function shareEnvironment(share: Share): Record<string, string> {
-	const gpus = share.gpuIds.join(",");
-	return { ERRAND_CORES: String(share.cores), ...gpuEnvironment(gpus) };
+export function shareEnvironment(share: Share, nodeHasGpus: boolean): Record<string, string> {
+	return { ERRAND_CORES: String(share.cores), ...(nodeHasGpus ? gpuEnvironment(share.gpuIds.join(",")) : {}) };
 }
 
 export function gpuEnvironment(gpus: string): Record<string, string> {

@@ -92,7 +92,8 @@ export class Outbox {
 			this.#write(create(ManagerMessageSchema, { message: { case: "reports", value } }));
 		}
 		while (this.#sink !== undefined && !this.#full && this.#unsent.length > 0) {
-			const results = cut(this.#unsent, resultSize);
+			const results = cut(this.#unsent, resultSize).filter((result) => this.has(result.taskId)); // else forgotten meanwhile
+			if (results.length === 0) continue;
 			const value = create(ResultBatchSchema, { results });
 			this.#write(create(ManagerMessageSchema, { message: { case: "results", value } }));
 		}

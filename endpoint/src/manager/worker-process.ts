@@ -75,6 +75,8 @@ export class WorkerProcess {
 	idleSinceMs = 0;
 	/** How long the tasks in flight are expected to take together. */
 	expectedUs = 0;
+	/** Nothing more is put behind what is in flight. */
+	full = false;
 	runtimeVersion = "";
 
 	readonly #child: ChildProcess;

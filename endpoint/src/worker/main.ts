@@ -4,6 +4,7 @@ import { failureOf } from "./javascript/remote-failure.ts";
 import { openManagerChannel } from "./manager-channel.ts";
 import { TaskRunner } from "./run-task.ts";
 import { watchStartedProcesses } from "./started-processes.ts";
+import { workerMarker } from "./strays.ts";
 import { offerTaskInterface } from "./task-interface.ts";
 
 const waiting: WorkerRequest[] = [];
@@ -17,6 +18,7 @@ const channel = openManagerChannel(
 	() => process.exit(0), // the manager is gone, and so is whoever wanted the result
 );
 const runner = new TaskRunner(channel, {
+	workerId: process.env[workerMarker] ?? "",
 	spillDirectory: process.env.ERRAND_SPILL_DIRECTORY ?? ".",
 	keepSandboxes: process.env.ERRAND_KEEP_SANDBOXES === "1",
 });

@@ -19,7 +19,7 @@ import { loadFunction, type RemoteFunction } from "./javascript/function-module.
 import { failureOf } from "./javascript/remote-failure.ts";
 import type { ManagerChannel } from "./manager-channel.ts";
 import { enterSandbox, leaveSandbox } from "./sandbox.ts";
-import { killStrays, workerMarker } from "./strays.ts";
+import { killStrays } from "./strays.ts";
 import { restoreEnvironment, setEnvironment } from "./task-environment.ts";
 
 /** The task that runs now, and what must be undone when it ends. */
@@ -37,6 +37,8 @@ export interface RunningTask {
 type End = { value: string } | { thrown: unknown };
 
 export interface TaskRunnerOptions {
+	/** What descendants of this worker carry in their environment. */
+	workerId: string;
 	/** Where values above the inline limit are put. */
 	spillDirectory: string;
 	keepSandboxes: boolean;
@@ -127,7 +129,7 @@ export class TaskRunner {
 		const { request } = task;
 		const outcome = this.#outcome(task, end);
 		restoreEnvironment(task.environmentBefore);
-		if (task.startedProcesses) killStrays(process.env[workerMarker] ?? "", process.pid);
+		if (task.startedProcesses) killStrays(this.#options.workerId, process.pid);
 		this.#running = undefined;
 		try {
 			leaveSandbox(request.sandboxDirectory, task.id, "thrown" in end || this.#options.keepSandboxes);

@@ -26,7 +26,7 @@ export const functionShow = verb({
 			["function", row.id],
 			["name", row.name],
 			["description", row.description ?? undefined],
-			["written as", row.serialization],
+			["written as", languages[row.serialization] ?? `serialization ${row.serialization}`],
 		]);
 		screen.line(row.code === null ? "\n(pickled code: only Python can read it)" : `\n${row.code.trimEnd()}`);
 	},
@@ -42,6 +42,13 @@ export const functionShow = verb({
 		};
 	},
 });
+
+const languages: Readonly<Record<string, string>> = {
+	st: "Python source",
+	ej: "JavaScript source",
+	ec: "a command template",
+	"01": "pickled Python",
+};
 
 const sourceIds = new Set(["st", "ej"]);
 

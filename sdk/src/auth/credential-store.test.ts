@@ -88,6 +88,14 @@ test("a login that the cloud has ended says what to type", async () => {
 	});
 });
 
+test("GC-3: a cloud that asks to wait does not end the login", async () => {
+	await store(0);
+	const source = fileTokenSource({ directory });
+	issuer.refusals.push([429, {}]);
+	await expect(source?.accessToken()).rejects.toMatchObject({ code: "TOO_MANY_REQUESTS", retryAfterS: 3 });
+	expect(await source?.accessToken()).toBe(readLogins(directory).clouds[issuer.url]?.access_token);
+});
+
 test("a damaged credentials file is said, not overwritten", async () => {
 	await store(0);
 	await writeFile(join(directory, "credentials.json"), "{");

@@ -19,19 +19,20 @@ export interface DevicePrompt {
 	expiresInS: number;
 }
 
-export interface DeviceFlowOptions {
+export interface DeviceLoginRequest {
 	cloudUrl: string;
 	/** Shows the code; the cloud is asked for the first time when it resolves. */
 	onPrompt: (prompt: DevicePrompt) => void | Promise<void>;
 	signal?: AbortSignal;
+	/** What the confirmation page calls the program that asks; a browser says its own name instead. */
+	program?: string;
 	/** Waits; for tests. */
 	sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
 
-export interface DeviceFlowResult {
-	cloudUrl: string;
-	addresses: CloudAddresses;
-	tokens: Tokens;
+export interface DeviceTokens extends Tokens {
+	readonly cloudUrl: string;
+	readonly addresses: CloudAddresses;
 }
 
 const grantType = "urn:ietf:params:oauth:grant-type:device_code";
@@ -62,7 +63,12 @@ const refusals: Readonly<Record<string, string>> = {
 	expired_token: "Nobody confirmed the code in time; log in again.",
 };
 
-export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceFlowResult> {
+/**
+ * Asks the cloud for a login and waits until a person has confirmed it; stores nothing.
+ * Rejects with a Fault `USER_UNAUTHENTICATED` when it was denied or not confirmed in time, with the signal's reason
+ * when that aborts.
+ */
+export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<DeviceTokens> {
 	const { signal, sleep = wait } = options;
 	const cloudUrl = normalizeCloudUrl(options.cloudUrl);
 	const addresses = await discover(cloudUrl, signal);
@@ -70,7 +76,9 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 	if (deviceEndpoint === undefined) {
 		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
 	}
-	const reply = await postForm(deviceEndpoint, { client_id: clientId, scope: addresses.scopes.join(" ") }, {}, signal);
+	const request = { client_id: clientId, scope: addresses.scopes.join(" ") };
+	const headers = options.program === undefined ? {} : { "user-agent": options.program.replace(/[^ -~]/g, "?") };
+	const reply = await postForm(deviceEndpoint, request, headers, signal);
 	const expiresInS = Number(reply.expires_in);
 	const deadlineMs = performance.now() + expiresInS * 1000;
 	await options.onPrompt({
@@ -87,7 +95,7 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 		signal?.throwIfAborted();
 		try {
 			const tokens = readTokenReply(await postForm(tokenEndpoint, form, {}, signal), Date.now());
-			return { cloudUrl, addresses, tokens };
+			return { cloudUrl, addresses, ...tokens };
 		} catch (error) {
 			if (error instanceof OAuthError) {
 				if (error.code === "slow_down") intervalS += slowDownS;
@@ -96,11 +104,12 @@ export async function runDeviceFlow(options: DeviceFlowOptions): Promise<DeviceF
 					throw new Fault("USER_UNAUTHENTICATED", message, { cause: error });
 				}
 				outageMs = 0;
-			} else if (error instanceof Fault && error.code === "NOT_READY") {
+			} else if (error instanceof Fault && (error.code === "NOT_READY" || error.code === "TOO_MANY_REQUESTS")) {
 				// The person may be typing while the cloud restarts.
-				outageMs = Math.min(Math.max(outageMs * 2, outageBackOff.firstMs), outageBackOff.mostMs);
+				const longerMs = Math.min(Math.max(outageMs * 2, outageBackOff.firstMs), outageBackOff.mostMs);
+				outageMs = Math.max(longerMs, (error.retryAfterS ?? 0) * 1000);
 			} else throw error;
-			const pauseMs = Math.max(intervalS * 1000, outageMs * (0.75 + Math.random() / 2));
+			const pauseMs = Math.max(intervalS * 1000, outageMs * (1 + Math.random() / 4));
 			if (performance.now() + pauseMs > deadlineMs) {
 				throw new Fault("USER_UNAUTHENTICATED", refusals.expired_token as string, { cause: error });
 			}

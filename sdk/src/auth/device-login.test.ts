@@ -48,15 +48,21 @@ test("the code is shown, the cloud is asked at its pace and slower when it says 
 	);
 });
 
-test("a login goes on when the cloud hangs up for a moment", async () => {
-	issuer.devicePolls.push("hang up", "hang up");
-	await login();
+test("a login goes on when the cloud hangs up for a moment or asks to wait", async () => {
+	const sleeps: number[] = [];
+	issuer.devicePolls.push("hang up", [429, {}]);
+	await login({ sleeps });
+	expect(sleeps[0]).toBe(2_000);
+	expect(sleeps[1]).toBeGreaterThanOrEqual(3_000);
 	expect(readLogins(directory).current).toBe(issuer.url);
 });
 
 test("a denied login is an error with words, and stores nothing", async () => {
 	issuer.devicePolls.push([400, { error: "access_denied" }]);
-	await expect(login()).rejects.toMatchObject({ code: "USER_UNAUTHENTICATED", message: expect.stringMatching(/denied/) });
+	await expect(login()).rejects.toMatchObject({
+		code: "USER_UNAUTHENTICATED",
+		message: expect.stringMatching(/denied/),
+	});
 	expect(readLogins(directory).current).toBeUndefined();
 });
 

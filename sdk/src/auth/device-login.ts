@@ -1,12 +1,13 @@
 /** Logging this machine's user in and out: the device flow, kept in the credentials file. */
+import { hostname } from "node:os";
 import { errandHome, readLogins, type StoredLogin, updateLogins, withTokens } from "./credential-store.ts";
-import { type DeviceFlowOptions, runDeviceFlow } from "./device-flow.ts";
+import { type DeviceLoginRequest, type DeviceTokens, requestDeviceLogin } from "./device-flow.ts";
 import { normalizeCloudUrl, postForm } from "./oauth.ts";
 
 export type { DevicePrompt } from "./device-flow.ts";
 
-export interface DeviceLoginOptions extends DeviceFlowOptions {
-	/** `errandHome()` if not given. */
+export interface DeviceLoginOptions extends DeviceLoginRequest {
+	/** Where to keep the login; `errandHome()` if not given. */
 	directory?: string;
 }
 
@@ -22,8 +23,12 @@ async function revoke(login: StoredLogin): Promise<void> {
  * Rejects with a Fault `USER_UNAUTHENTICATED` when it was denied or not confirmed in time, with the signal's reason
  * when that aborts.
  */
-export async function deviceLogin(options: DeviceLoginOptions): Promise<{ cloudUrl: string }> {
-	const { cloudUrl, addresses, tokens } = await runDeviceFlow(options);
+export async function deviceLogin(options: DeviceLoginOptions): Promise<DeviceTokens> {
+	const tokens = await requestDeviceLogin({
+		program: `errand on ${hostname()}`,
+		...options,
+	});
+	const { cloudUrl, addresses } = tokens;
 	const login = withTokens(
 		{
 			client_id: addresses.clientId,
@@ -37,7 +42,7 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<{ cloudU
 		value: logins.clouds[cloudUrl],
 	}));
 	if (replaced !== undefined) await revoke(replaced);
-	return { cloudUrl };
+	return tokens;
 }
 
 /**
@@ -48,12 +53,14 @@ export async function logout(options: { directory?: string; cloudUrl?: string } 
 	const directory = options.directory ?? errandHome();
 	const cloudUrl = options.cloudUrl === undefined ? readLogins(directory).current : normalizeCloudUrl(options.cloudUrl);
 	if (cloudUrl === undefined) return undefined;
-	const login = await updateLogins(directory, async (logins) => {
-		const { [cloudUrl]: removed, ...clouds } = logins.clouds;
-		const next = logins.current === cloudUrl ? Object.keys(clouds)[0] : logins.current;
-		return { logins: { version: 1, clouds, ...(next === undefined ? {} : { current: next }) }, value: removed };
-	});
+	const login = readLogins(directory).clouds[cloudUrl];
 	if (login === undefined) return undefined;
+	// At the cloud first: whoever is interrupted in between can do it again.
 	await revoke(login);
+	await updateLogins(directory, async (logins) => {
+		const { [cloudUrl]: _ended, ...clouds } = logins.clouds;
+		const next = logins.current === cloudUrl ? Object.keys(clouds)[0] : logins.current;
+		return { logins: { version: 1, clouds, ...(next === undefined ? {} : { current: next }) }, value: undefined };
+	});
 	return cloudUrl;
 }

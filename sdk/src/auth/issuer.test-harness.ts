@@ -12,6 +12,8 @@ export interface TestIssuer {
 	readonly requests: Form[];
 	/** Refresh tokens that work. */
 	readonly live: Set<string>;
+	/** Answers to token requests before anything else is looked at, in order. */
+	readonly refusals: Reply[];
 	/** Answers of the device grant, in order; then tokens. */
 	readonly devicePolls: (Reply | "hang up")[];
 	/** Seconds that tokens live. */
@@ -33,6 +35,8 @@ export async function openTestIssuer(): Promise<TestIssuer> {
 
 	async function grant(form: Form): Promise<Reply | "hang up"> {
 		issuer.requests.push(form);
+		const refusal = issuer.refusals.shift();
+		if (refusal !== undefined) return refusal;
 		switch (form.get("grant_type")) {
 			case "refresh_token": {
 				await issuer.gate;
@@ -91,7 +95,9 @@ export async function openTestIssuer(): Promise<TestIssuer> {
 			response.destroy();
 			return;
 		}
-		response.writeHead(reply[0], { "content-type": "application/json" }).end(JSON.stringify(reply[1]));
+		response
+			.writeHead(reply[0], { "content-type": "application/json", ...(reply[0] === 429 && { "retry-after": "3" }) })
+			.end(JSON.stringify(reply[1]));
 	}
 
 	const server = createServer((request, response) => {
@@ -104,6 +110,7 @@ export async function openTestIssuer(): Promise<TestIssuer> {
 		url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
 		requests: [],
 		live,
+		refusals: [],
 		devicePolls: [],
 		lifetimeS: 3600,
 		gate: Promise.resolve(),

@@ -75,7 +75,10 @@ async function getObject(url: string, signal: AbortSignal | undefined): Promise<
 	return await readObject(response);
 }
 
-/** Posts a form; rejects with `OAuthError` when the server refuses, with a Fault `NOT_READY` when it does not answer. */
+/**
+ * Posts a form; rejects with `OAuthError` when the server refuses, with a Fault `NOT_READY` when it does not
+ * answer and `TOO_MANY_REQUESTS` (with `retryAfterS`) when it is asked too often.
+ */
 export async function postForm(
 	url: string,
 	form: Readonly<Record<string, string>>,
@@ -88,6 +91,10 @@ export async function postForm(
 		signal,
 	);
 	if (response.status === 200 && response.headers.get("content-length") === "0") return {};
+	if (response.status === 429) {
+		const retryAfterS = Number(response.headers.get("retry-after")) || 5;
+		throw new Fault("TOO_MANY_REQUESTS", `${new URL(url).origin} asks to wait ${retryAfterS} s.`, { retryAfterS });
+	}
 	const body = await readObject(response);
 	if (response.ok) return body;
 	if (response.status >= 500) throw new Fault("NOT_READY", `${url} answers ${response.status}; try again.`);

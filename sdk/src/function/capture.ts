@@ -14,18 +14,35 @@ export type AnyFunction = (...args: never[]) => unknown;
 
 const captured = new WeakMap<AnyFunction, RemoteFunction<unknown[], unknown>>();
 
+/** By name and source text: a function written within a loop is another object each time, and the same function. */
+const capturedTexts = new Map<string, RemoteFunction<unknown[], unknown>>();
+/** A program with more than this many functions looks at the oldest again. */
+const capturedTextsLimit = 1_000;
+
 /** Throws a CaptureError. The same function is looked at once. */
 export function capture(fn: AnyFunction): RemoteFunction<unknown[], unknown> {
 	let found = captured.get(fn);
 	if (found === undefined) {
-		found = captureNow(fn);
+		found = captureText(fn, Function.prototype.toString.call(fn));
 		captured.set(fn, found);
 	}
 	return found;
 }
 
-function captureNow(fn: AnyFunction): RemoteFunction<unknown[], unknown> {
-	const { exportName, source } = moduleOf(Function.prototype.toString.call(fn), fn.name);
+function captureText(fn: AnyFunction, text: string): RemoteFunction<unknown[], unknown> {
+	const key = `${fn.name}\n${text}`;
+	let found = capturedTexts.get(key);
+	if (found === undefined) {
+		found = captureNow(fn, text);
+		const oldest = capturedTexts.size >= capturedTextsLimit ? capturedTexts.keys().next().value : undefined;
+		if (oldest !== undefined) capturedTexts.delete(oldest);
+		capturedTexts.set(key, found);
+	}
+	return found;
+}
+
+function captureNow(fn: AnyFunction, text: string): RemoteFunction<unknown[], unknown> {
+	const { exportName, source } = moduleOf(text, fn.name);
 	const name = fn.name === "" ? "anonymous" : fn.name.slice(0, 256);
 	const code = Promise.resolve(packCode(serializations.javascriptSource, `${exportName}:${source}`));
 	return {

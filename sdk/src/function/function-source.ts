@@ -75,7 +75,7 @@ function methodOf(program: Program | undefined): FunctionExpression | undefined 
 /** Module code is strict, which sloppy functions need not be: then the worker could not load it either. */
 function tryParse(text: string): Program | undefined {
 	try {
-		return parse(text, { ecmaVersion: "latest", sourceType: "module", allowAwaitOutsideFunction: false });
+		return parse(text, { ecmaVersion: "latest", sourceType: "module", ranges: true });
 	} catch {
 		return undefined;
 	}

@@ -5,8 +5,9 @@ import type { Socket as TcpSocket } from "node:net";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WebSocket } from "ws";
-import { CaptureError } from "../errors.ts";
-import type { TokenSource } from "../rest.ts";
+import { fileTokenSource } from "../auth/credential-store.ts";
+import { staticTokenSource, type TokenSource } from "../auth/token-source.ts";
+import { CaptureError, CloudError } from "../errors.ts";
 import type { Platform } from "./platform.ts";
 
 /** A connection that has not answered a ping for this long is dead, whatever the kernel still believes. */
@@ -39,14 +40,20 @@ async function build(file: string): Promise<string> {
 }
 
 export const platform: Platform = {
-	defaultCloudUrl: () => process.env["ERRAND_CLOUD_URL"] ?? "http://localhost:5000",
+	defaultCloudUrl: () => process.env.ERRAND_CLOUD_URL ?? "http://localhost:5000",
 
 	storedTokens(cloudUrl): TokenSource {
-		const token = process.env["ERRAND_TOKEN"];
-		if (token !== undefined && token !== "") {
-			return { cloudUrl: cloudUrl ?? platform.defaultCloudUrl(), accessToken: () => Promise.resolve(token) };
-		}
-		throw new TypeError("nobody is logged in: run `errand login`, set ERRAND_TOKEN, or give a token");
+		const token = process.env.ERRAND_TOKEN;
+		if (token !== undefined && token !== "") return staticTokenSource(cloudUrl ?? platform.defaultCloudUrl(), token);
+		const given = cloudUrl ?? process.env.ERRAND_CLOUD_URL;
+		const stored = fileTokenSource(given === undefined ? {} : { cloudUrl: given });
+		if (stored !== undefined) return stored;
+		const where = given === undefined ? "" : ` at ${given}`;
+		throw new CloudError(
+			"USER_UNAUTHENTICATED",
+			`nobody is logged in${where}: run errand login, set ERRAND_TOKEN, or give a token`,
+			{ httpStatus: 401 },
+		);
 	},
 
 	openSocket(url, accessToken, listener) {

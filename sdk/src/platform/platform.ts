@@ -2,7 +2,7 @@
  * The port to what Node and the browser do differently: tokens at rest, WebSockets with headers, files, bundling.
  * `#platform` in package.json chooses `node.ts` or `browser.ts`.
  */
-import type { TokenSource } from "../rest.ts";
+import type { TokenSource } from "../auth/token-source.ts";
 
 /** What is told about one WebSocket. After `onClose` nothing more is told. */
 export interface SocketListener {

@@ -54,6 +54,7 @@ export class TaskGroup implements FutureHost, FeedListener {
 	readonly #cancels = new Batcher<CancelRequest>(cancelLimits, (requests) => this.#sendCancels(requests));
 	#submits = 0;
 	#settling = 0;
+	#closed = false;
 	#idle: PromiseWithResolvers<void> | undefined;
 	#refused: Error | undefined;
 
@@ -112,6 +113,8 @@ export class TaskGroup implements FutureHost, FeedListener {
 
 	/** Futures that still wait are rejected with a ClosedError; their tasks go on. May be repeated. */
 	close(): void {
+		if (this.#closed) return;
+		this.#closed = true;
 		this.#feed.close();
 		const error = new ClosedError(
 			`closed before the task ended; it goes on: Executor.reload({ taskGroup: "${this.id}" }) finds it again`,

@@ -1,6 +1,6 @@
 /** Results by the stream; by polling besides, as long as the stream cannot be opened. */
 
-import type { Feed } from "./feed.ts";
+import type { Feed, FeedListener } from "./feed.ts";
 import { openPolling, type PolledCloud } from "./polling.ts";
 import { openStream, type StreamOptions } from "./websocket.ts";
 
@@ -22,24 +22,34 @@ export function openResults(options: ResultsOptions): Feed {
 		polling?.close();
 		polling = undefined;
 	};
+	const told: FeedListener = {
+		onResults: (results) => listener.onResults(results),
+		onReport: (frame) => listener.onReport(frame),
+		onReportsMissed: () => listener.onReportsMissed(),
+		unfinished: () => listener.unfinished(),
+		onRefused: (error) => {
+			close();
+			listener.onRefused(error);
+		},
+	};
+	const close = (): void => {
+		closed = true;
+		stream.close();
+		stopPolling();
+	};
 	const stream = openStream({
 		...options,
-		listener: {
-			...listener,
-			onResults: (results) => listener.onResults(results),
-			onReport: (frame) => listener.onReport(frame),
-			onReportsMissed: () => listener.onReportsMissed(),
-			unfinished: () => listener.unfinished(),
-			onRefused: (error) => {
-				stopPolling();
-				listener.onRefused(error);
-			},
-		},
+		listener: told,
 		onFlow: (flowing, failures) => {
 			if (flowing) return stopPolling();
 			if (closed || polling !== undefined || failures < attemptsBeforePolling) return;
 			log.warn({ group: options.group, failures }, "the stream does not open: asking for results instead");
-			polling = openPolling({ cloud, listener, log, ...(pollingPace === undefined ? {} : { pace: pollingPace }) });
+			polling = openPolling({
+				cloud,
+				listener: told,
+				log,
+				...(pollingPace === undefined ? {} : { pace: pollingPace }),
+			});
 			polling.tellReports(reports);
 			polling.holdProcess(hold);
 		},
@@ -55,10 +65,6 @@ export function openResults(options: ResultsOptions): Feed {
 			stream.holdProcess(on);
 			polling?.holdProcess(on);
 		},
-		close: () => {
-			closed = true;
-			stream.close();
-			stopPolling();
-		},
+		close,
 	};
 }

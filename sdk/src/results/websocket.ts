@@ -3,7 +3,7 @@
  * as it handles frames, and renews its token.
  */
 
-import { isFaultCode, type TaskGroupId } from "@errand/proto";
+import { faults, isFaultCode, type TaskGroupId } from "@errand/proto";
 import { type StreamFrame, type StreamRequest, streamClose } from "@errand/proto/rest";
 import { platform } from "#platform";
 import { type BackOff, waitBeforeMs } from "../back-off.ts";
@@ -162,7 +162,7 @@ class Stream implements Feed {
 				void this.#renewToken(socket);
 				break;
 			case "error":
-				this.#refused(frame.code, frame.detail);
+				this.#complained(frame.code, frame.detail);
 				break;
 			default:
 				// A newer cloud may say more than this version knows.
@@ -185,6 +185,14 @@ class Stream implements Feed {
 			// The connection ends with its token; the next attempt asks again.
 			this.#options.log.warn({ reason: (error as Error).message }, "the stream's token cannot be renewed yet");
 		}
+	}
+
+	/** Something that may be otherwise later is tried again; anything else ends the feed. */
+	#complained(code: string, detail: string): void {
+		const row = isFaultCode(code) ? faults[code] : undefined;
+		if (row?.httpStatus === 401) this.#again(detail, true);
+		else if (row?.retry === true) this.#again(detail);
+		else this.#refused(code, detail);
 	}
 
 	#refused(code: string, detail: string): void {

@@ -1,8 +1,8 @@
 /** Arguments to the packed text that travels: `pack([args, kwargs])`. */
 import { joinBuffer, pack, serializations } from "@errand/proto";
+import { jsonObstacle, stringifyStructured, UnserializableValueError } from "@errand/proto/structured-value";
 import { SerializationError } from "../errors.ts";
-import { describe, findImpurity, isFlatJson } from "./plain.ts";
-import { stringifyStructured } from "./structured-value.ts";
+import { isFlatJson } from "./plain.ts";
 
 /** Positional arguments, and keyword arguments (Python's, or a command's parameters). */
 export interface CallArguments {
@@ -31,10 +31,10 @@ function structuredBuffer(functionName: string, value: unknown, whole: string): 
 	try {
 		return joinBuffer(serializations.structured, stringifyStructured(value));
 	} catch (cause) {
-		const { path = "", value: offender } = cause as { path?: string; value?: unknown };
+		if (!(cause instanceof UnserializableValueError)) throw cause;
 		throw new SerializationError(
-			`${functionName}: ${whole}${path} is ${describe(offender)}, which cannot be sent; send data (what structured clone keeps, and errors), not behaviour`,
-			`${whole}${path}`,
+			`${functionName}: in the ${whole}, ${cause.message}; send data (what structured clone keeps, and errors), not behaviour`,
+			`${whole}${cause.path}`,
 			{ cause },
 		);
 	}
@@ -49,12 +49,11 @@ export function packPlain(functionName: string, { positional, keywords }: CallAr
 }
 
 function plainBuffer(functionName: string, value: unknown, whole: string): string {
-	const impurity = findImpurity(value);
-	if (impurity !== undefined) {
-		const path = whole + impurity.path;
+	const obstacle = jsonObstacle(value);
+	if (obstacle !== undefined) {
 		throw new SerializationError(
-			`${functionName}: ${path} is ${impurity.what}, which JSON cannot say; towards Python and commands send null, booleans, finite numbers, strings, arrays and plain objects`,
-			path,
+			`${functionName}: in the ${whole}, ${obstacle.message}; towards Python and commands send null, booleans, finite numbers, strings, arrays and plain objects`,
+			`${whole}${obstacle.path}`,
 		);
 	}
 	return joinBuffer(serializations.json, JSON.stringify(value));

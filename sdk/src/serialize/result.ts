@@ -1,7 +1,7 @@
 /** One serialized buffer to the value that the future gives. */
 import { type CommandResult, serializations, splitBuffer } from "@errand/proto";
+import { parseStructured } from "@errand/proto/structured-value";
 import { SerializationError } from "../errors.ts";
-import { parseStructured } from "./structured-value.ts";
 
 /** How a command ended. A return code other than 0 is a result, not an error. */
 export interface ShellResult {

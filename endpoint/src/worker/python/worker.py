@@ -353,9 +353,11 @@ def on_audit(event, _arguments):
         started_processes = True
 
 
+marker = b"%s=%s\0" % (MARKER.encode(), os.environ.get(MARKER, "").encode())
+
+
 def kill_strays():
     """Ends every process that descends from this worker, wherever it went: they inherit the marker."""
-    marker = b"%s=%s\0" % (MARKER.encode(), os.environ.get(MARKER, "").encode())
     for _ in range(10):
         found = 0
         for name in os.listdir("/proc"):
@@ -556,6 +558,9 @@ def offer_task_interface(worker):
 
 
 def main():
+    # Modules beside the endpoint's configuration can be imported, after everything that is installed.
+    sys.path[0:1] = []
+    sys.path.append(os.environ.get("ERRAND_MODULE_ROOT") or os.getcwd())
     sys.stdout.reconfigure(line_buffering=True)
     sys.stderr.reconfigure(line_buffering=True)
     os.set_inheritable(3, False)

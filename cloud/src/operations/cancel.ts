@@ -1,0 +1,106 @@
+/** Cancelling: here and now when no endpoint has the task, else by asking its endpoint until the task ends. */
+import {
+	cancelGraceMs,
+	commandQueue,
+	contentTypes,
+	type EndpointCommand,
+	type EndpointId,
+	exchanges,
+	Fault,
+	type TaskId,
+	taskStateToWire,
+} from "@errand/proto";
+import { may } from "../policy/policy.ts";
+import { endingByCloud } from "../results/documents.ts";
+import { findEndpoint } from "../store/endpoints.ts";
+import { findGroup } from "../store/groups.ts";
+import { findTasks, markCancelRequested, unfinishedIdsOfGroup } from "../store/tasks.ts";
+import { isOnline } from "./endpoints.ts";
+import type { Operations } from "./operations.ts";
+import { permit } from "./permission.ts";
+import type { Ports } from "./ports.ts";
+
+/** Ids in one command. */
+const commandTasks = 1_000;
+/** A broker that is away must not hold up the reply: the sweeper asks again. */
+const commandPatienceMs = 2_000;
+
+/** Asks an endpoint to stop tasks. It remembers ids that it does not know yet, so the order of messages does not matter. */
+export async function askToCancel(
+	ports: Pick<Ports, "publisher" | "log">,
+	endpoint: EndpointId,
+	ids: readonly TaskId[],
+): Promise<void> {
+	const sent: Promise<void>[] = [];
+	for (let at = 0; at < ids.length; at += commandTasks) {
+		const command: EndpointCommand = {
+			command: "cmd_cancel_tasks",
+			kwargs: { task_ids: ids.slice(at, at + commandTasks), grace_ms: cancelGraceMs },
+		};
+		sent.push(
+			ports.publisher
+				.publish(exchanges.commands, commandQueue(endpoint), Buffer.from(JSON.stringify(command)), {
+					contentType: contentTypes.json,
+					timestamp: Math.floor(Date.now() / 1000),
+				})
+				.catch((cause: unknown) => {
+					ports.log.warn({ endpoint, reason: String(cause) }, "could not ask an endpoint to cancel; will ask again");
+				}),
+		);
+	}
+	let timer: NodeJS.Timeout | undefined;
+	const patience = new Promise<void>((done) => {
+		timer = setTimeout(done, commandPatienceMs);
+	});
+	await Promise.race([Promise.all(sent), patience]);
+	clearTimeout(timer);
+}
+
+export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> {
+	const { database, recorder } = ports;
+	return {
+		async cancelTasks(caller, what) {
+			const wanted = new Set(what.taskIds ?? []);
+			if (what.group !== undefined) {
+				const group = await findGroup(database, what.group);
+				permit(caller, "group.follow", group === undefined ? {} : { ownerId: group.owner_id }, what.group);
+				for (const id of await unfinishedIdsOfGroup(database, what.group)) wanted.add(id);
+			} else if (what.taskIds === undefined)
+				throw new Fault(
+					"SEMANTICALLY_INVALID",
+					"say which tasks to cancel: task_ids, or task_group_id for all of a group",
+				);
+
+			const ids = [...wanted];
+			const rows = (await findTasks(database, ids)).filter((row) =>
+				may(caller, "task.cancel", { ownerId: row.owner_id }),
+			);
+			const mine = new Set(rows.map((row) => row.id));
+			const marked = await markCancelRequested(database, [...mine]);
+			const here: TaskId[] = [];
+			const asked: TaskId[] = [];
+			for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
+				const row = await findEndpoint(database, endpoint);
+				const online = row !== undefined && isOnline(row, Date.now());
+				for (const task of tasks) (online || task.state !== taskStateToWire.received ? asked : here).push(task.id);
+				// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
+				await askToCancel(
+					ports,
+					endpoint,
+					tasks.map((task) => task.id),
+				);
+			}
+			await recorder.record(
+				here.map((id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
+				false,
+			);
+			const open = new Set(marked.map((row) => row.id));
+			return {
+				cancelled: here,
+				requested: asked,
+				finished: [...mine].filter((id) => !open.has(id)),
+				not_found: ids.filter((id) => !mine.has(id)),
+			};
+		},
+	};
+}

@@ -1,0 +1,35 @@
+/** All operations, from their ports. */
+import { blobOperations } from "./blobs.ts";
+import { cancelOperations } from "./cancel.ts";
+import { endpointOperations } from "./endpoints.ts";
+import { functionOperations } from "./functions.ts";
+import type { Operations } from "./operations.ts";
+import type { Ports } from "./ports.ts";
+import { submitOperations } from "./submit.ts";
+import { taskOperations } from "./tasks.ts";
+
+const checkTimeoutMs = 3_000;
+
+export function createOperations(ports: Ports): Operations {
+	return {
+		...functionOperations(ports),
+		...endpointOperations(ports),
+		...submitOperations(ports),
+		...taskOperations(ports),
+		...cancelOperations(ports),
+		...blobOperations(ports),
+		async notReady() {
+			const checks: [string, Promise<void>][] = [
+				["the database", ports.database.check(checkTimeoutMs)],
+				["the message broker", ports.broker.check()],
+				["the blob store", ports.blobs.check()],
+			];
+			const outcomes = await Promise.allSettled(checks.map(([, check]) => check));
+			return outcomes.flatMap((outcome, n) =>
+				outcome.status === "fulfilled"
+					? []
+					: [`${checks[n]?.[0]}: ${outcome.reason instanceof Error ? outcome.reason.message : String(outcome.reason)}`],
+			);
+		},
+	};
+}

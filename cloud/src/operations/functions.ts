@@ -1,0 +1,107 @@
+/** Functions: register, read, list, delete. */
+import { Fault, type FunctionId, functionLimitBytes, newId, parseId, runtimeOf } from "@errand/proto";
+import type { FunctionSummary } from "@errand/proto/rest";
+import { Runtime } from "@errand/proto/wire";
+import { deleteFunction, functionsOfOwner, insertFunction } from "../store/functions.ts";
+import type { Operations } from "./operations.ts";
+import { cursorOf, partsOf, toPage } from "./paging.ts";
+import { permit } from "./permission.ts";
+import type { Ports } from "./ports.ts";
+
+type FunctionOperations = Pick<Operations, "registerFunction" | "getFunction" | "listFunctions" | "deleteFunction">;
+
+const runtimeWords: { readonly [R in Runtime]?: FunctionSummary["runtime"] } = {
+	[Runtime.JAVASCRIPT]: "javascript",
+	[Runtime.PYTHON]: "python",
+	[Runtime.COMMAND]: "command",
+};
+
+export function functionOperations({ database, functions }: Ports): FunctionOperations {
+	const find = async (id: FunctionId) => {
+		const entry = (await functions.find([id], "living")).get(id);
+		if (entry === undefined)
+			throw new Fault("FUNCTION_NOT_FOUND", `Function ${id} could not be resolved`, { args: [id] });
+		return entry.row;
+	};
+	return {
+		async registerFunction(caller, input) {
+			permit(caller, "function.register");
+			const sizeBytes = Buffer.byteLength(input.function_code);
+			if (sizeBytes > functionLimitBytes)
+				throw new Fault(
+					"FUNCTION_TOO_LARGE",
+					`the function's code has ${sizeBytes} bytes; ${functionLimitBytes} are allowed. Leave data out of it and pass them as arguments`,
+				);
+			const runtime = runtimeOf(input.function_code);
+			if (runtime === undefined)
+				throw new Fault(
+					"SEMANTICALLY_INVALID",
+					"function_code is not packed code of a kind that any worker runs: a length, a newline, a two-character id, a newline, the code",
+				);
+			const id = newId<FunctionId>();
+			await insertFunction(database, {
+				id,
+				owner_id: caller.accountId,
+				name: input.function_name,
+				runtime,
+				code: input.function_code,
+				description: input.description ?? null,
+				public: input.public ?? false,
+				metadata: { ...input.meta },
+			});
+			return id;
+		},
+
+		async getFunction(caller, id) {
+			const row = await find(id);
+			permit(caller, "function.read", { ownerId: row.owner_id, public: row.public }, id);
+			const { python_version, sdk_version } = row.metadata as { python_version?: string; sdk_version?: string };
+			return {
+				function_uuid: id,
+				function_name: row.name,
+				function_code: row.code,
+				...(row.description === null ? {} : { description: row.description }),
+				metadata: {
+					...(python_version === undefined ? {} : { python_version }),
+					...(sdk_version === undefined ? {} : { sdk_version }),
+				},
+			};
+		},
+
+		async listFunctions(caller, request) {
+			permit(caller, "function.register");
+			const [createdAt, id] = partsOf(request.cursor, 2);
+			const after =
+				createdAt === undefined ? undefined : { createdAt: new Date(createdAt), id: parseId<FunctionId>(id ?? "") };
+			if (after !== undefined && (Number.isNaN(after.createdAt.getTime()) || after.id === undefined))
+				throw new Fault("REQUEST_MALFORMED", "this cursor did not come from this list");
+			const rows = await functionsOfOwner(
+				database,
+				caller.accountId,
+				after as { createdAt: Date; id: FunctionId } | undefined,
+				request.limit + 1,
+			);
+			return toPage(
+				rows,
+				request.limit,
+				(row) => ({
+					id: row.id,
+					name: row.name,
+					runtime: runtimeWords[row.runtime as Runtime] ?? "command",
+					description: row.description,
+					public: row.public,
+					owner_id: row.owner_id,
+					created_at: row.created_at.toISOString(),
+				}),
+				(row) => cursorOf(row.created_at.toISOString(), row.id),
+			);
+		},
+
+		async deleteFunction(caller, id) {
+			const row = await find(id);
+			permit(caller, "function.delete", { ownerId: row.owner_id }, id);
+			await deleteFunction(database, id);
+			functions.forget(id);
+		},
+	};
+}

@@ -1,0 +1,39 @@
+/** Refusals in the words of the public interface. Another's task, group or blob is "not found": existence is not told. */
+import { Fault, type FaultCode } from "@errand/proto";
+import type { Caller } from "../policy/caller.ts";
+import { type Action, may, type Thing } from "../policy/policy.ts";
+
+const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) => string] } = {
+	"function.register": ["FORBIDDEN", () => "an endpoint's key cannot register functions; log in as its owner"],
+	"function.read": ["FUNCTION_ACCESS_FORBIDDEN", (name) => `Unauthorized access to function ${name}`],
+	"function.use": ["FUNCTION_ACCESS_FORBIDDEN", (name) => `Unauthorized access to function ${name}`],
+	"function.delete": ["FUNCTION_ACCESS_FORBIDDEN", (name) => `Function ${name} is not yours to delete`],
+	"endpoint.create": ["FORBIDDEN", () => "an endpoint's key cannot register another endpoint; log in as its owner"],
+	"endpoint.register": [
+		"ENDPOINT_ACCESS_FORBIDDEN",
+		(name) => `Endpoint ${name} belongs to another account, for ever; register yours without an id`,
+	],
+	"endpoint.read": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"endpoint.submit": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"endpoint.delete": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Endpoint ${name} is not yours to delete`],
+	"endpoint.lock": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Endpoint ${name} is not yours to lock`],
+	"endpoint.make-key": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Endpoint ${name} is not yours to make a key for`],
+	"endpoint.lease": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Endpoint ${name} is not yours to run`],
+	"group.create": ["FORBIDDEN", () => "an endpoint's key cannot make task groups; log in as its owner"],
+	"group.submit": ["TASK_GROUP_ACCESS_FORBIDDEN", (name) => `Unauthorized access to task group ${name}`],
+	"group.follow": ["TASK_GROUP_NOT_FOUND", (name) => `Task group ${name} could not be resolved`],
+	"task.list": ["FORBIDDEN", () => "an endpoint's key cannot list tasks; log in as its owner"],
+	"task.read": ["TASK_NOT_FOUND", (name) => `Task ${name} could not be resolved`],
+	"task.cancel": ["TASK_NOT_FOUND", (name) => `Task ${name} could not be resolved`],
+	"task.retry": ["TASK_NOT_FOUND", (name) => `Task ${name} could not be resolved`],
+	"results.connect": ["FORBIDDEN", () => "an endpoint's key cannot read results; log in as its owner"],
+	"blob.put": ["FORBIDDEN", () => "this credential cannot store values"],
+	"blob.get": ["BLOB_NOT_FOUND", (name) => `no value ${name} that you stored or that one of your tasks names`],
+};
+
+/** Throws the action's refusal unless the caller may. `name` says which thing. */
+export function permit(caller: Caller, action: Action, thing: Thing = {}, name = ""): void {
+	if (may(caller, action, thing)) return;
+	const [code, words] = refusals[action];
+	throw new Fault(code, words(name), { args: name === "" ? [] : [name] });
+}

@@ -1,0 +1,34 @@
+/** What the operations work with. */
+import type { AccountId, EndpointId } from "@errand/proto";
+import type { BlobStore } from "../blobs/blobs.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { Dispatch } from "../dispatch.ts";
+import type { CloudEventBus } from "../observe/events.ts";
+import type { MessagePublisher } from "../outlet.ts";
+import type { Recorder } from "../results/recorder.ts";
+import type { Log } from "../store/embedded-postgres.ts";
+import type { FunctionCache } from "../store/function-cache.ts";
+import type { Database } from "../store/pool.ts";
+
+/** Keys of endpoints: identity's business. */
+export interface EndpointKeys {
+	/** Makes the one key of an endpoint; the one before and its tokens end. */
+	createEndpointKey(endpoint: EndpointId, owner: AccountId): Promise<{ clientId: string; clientSecret: string }>;
+	/** May be repeated. */
+	deleteEndpointKey(endpoint: EndpointId): Promise<void>;
+}
+
+export interface Ports {
+	readonly database: Database;
+	readonly broker: Broker;
+	readonly blobs: BlobStore;
+	readonly dispatch: Dispatch;
+	readonly recorder: Recorder;
+	readonly publisher: MessagePublisher;
+	readonly functions: FunctionCache;
+	readonly keys: EndpointKeys;
+	/** Where a key's credentials become tokens. */
+	readonly tokenEndpoint: string;
+	readonly events: CloudEventBus;
+	readonly log: Log;
+}

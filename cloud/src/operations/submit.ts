@@ -1,0 +1,249 @@
+/** Submitting: check, record, publish, reply; a repeat with the same key runs nothing twice. Also retrying. */
+import { createHash } from "node:crypto";
+import {
+	type EndpointId,
+	Fault,
+	type FunctionId,
+	idFromBytes,
+	inlineLimitBytes,
+	isFinal,
+	newId,
+	parseId,
+	referenceOf,
+	submitLimitTasks,
+	type TaskGroupId,
+	type TaskId,
+} from "@errand/proto";
+import type { Submitted, submission } from "@errand/proto/rest";
+import type * as z from "zod";
+import type { Caller } from "../policy/caller.ts";
+import { stateWord } from "../results/documents.ts";
+import { blobOfAccount } from "../store/blobs.ts";
+import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
+import { ensureGroup, type GroupRow } from "../store/groups.ts";
+import { type BlobRow, findSubmission, findTasks, type NewTask } from "../store/tasks.ts";
+import type { Operations } from "./operations.ts";
+import { permit } from "./permission.ts";
+import type { Ports } from "./ports.ts";
+import { Recent } from "./recent.ts";
+
+type SubmitOperations = Pick<Operations, "submit" | "retryTask">;
+type Input = z.output<typeof submission>;
+
+/** Rights and settings of an endpoint are looked up again after this. */
+const endpointLagMs = 3_000;
+
+interface Payload {
+	readonly function: FunctionId;
+	readonly payload: Uint8Array;
+	readonly blob: BlobRow | null;
+}
+
+export function submitOperations(ports: Ports): SubmitOperations {
+	const { database, broker, dispatch, functions } = ports;
+	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
+	/** A group's owner never changes, and a queue is never taken away. */
+	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
+
+	async function endpointFor(caller: Caller, id: EndpointId): Promise<EndpointRow> {
+		const row = endpoints.get(id) ?? (await findEndpoint(database, id));
+		if (row === undefined)
+			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
+		endpoints.set(id, row);
+		permit(caller, "endpoint.submit", { ownerId: row.owner_id, endpointId: id, public: row.public }, id);
+		return row;
+	}
+
+	async function requireFunctions(caller: Caller, endpoint: EndpointRow, ids: readonly FunctionId[]): Promise<void> {
+		for (const [id, { row }] of await functions.find(ids, "living")) {
+			permit(caller, "function.use", { ownerId: row.owner_id, public: row.public }, id);
+			if (endpoint.allowed_functions !== null && !endpoint.allowed_functions.includes(id))
+				throw new Fault("FUNCTION_NOT_PERMITTED", `Function ${id} not permitted on endpoint ${endpoint.id}`, {
+					args: [id, endpoint.id],
+				});
+		}
+	}
+
+	async function groupFor(caller: Caller, id: TaskGroupId, resultQueue: boolean): Promise<void> {
+		let row = groups.get(id);
+		if (row === undefined || (resultQueue && !row.result_queue)) {
+			row = await ensureGroup(database, id, caller.accountId, resultQueue);
+			permit(caller, "group.submit", { ownerId: row.owner_id }, id);
+			// Before the reply: who waits at the queue declares nothing.
+			if (resultQueue) await broker.declareGroupQueue(caller.accountId, id);
+			groups.set(id, row);
+		}
+		permit(caller, "group.submit", { ownerId: row.owner_id }, id);
+	}
+
+	/** The bytes to keep, or the blob that stands for them; throws before anything is recorded. */
+	async function toPayload(caller: Caller, fn: FunctionId, text: string): Promise<Payload> {
+		const reference = readReference(text);
+		if (reference === undefined) {
+			const payload = Buffer.from(text, "utf8");
+			if (payload.length > inlineLimitBytes)
+				throw new Fault(
+					"TASK_PAYLOAD_TOO_LARGE",
+					`the arguments of one task have ${payload.length} bytes; ${inlineLimitBytes} are allowed inline. ` +
+						"Store them with PUT /v1/blobs and submit the reference",
+					{ args: [String(payload.length), String(inlineLimitBytes)] },
+				);
+			return { function: fn, payload, blob: null };
+		}
+		const sha256 = Buffer.from(reference.sha256, "hex");
+		const sizeBytes = await blobOfAccount(database, caller.accountId, sha256);
+		if (sizeBytes === undefined)
+			throw new Fault("BLOB_NOT_FOUND", `you have not stored a value ${reference.sha256}; store it, then submit`, {
+				args: [reference.sha256],
+			});
+		return { function: fn, payload: new Uint8Array(), blob: { sha256, sizeBytes } };
+	}
+
+	async function toPayloads(caller: Caller, tasks: Input["tasks"]): Promise<Payload[]> {
+		const payloads: Payload[] = [];
+		for (const [fn, texts] of Object.entries(tasks)) {
+			const id = fn.toLowerCase() as FunctionId;
+			for (const text of texts) payloads.push(await toPayload(caller, id, text));
+		}
+		return payloads;
+	}
+
+	async function submit(caller: Caller, id: EndpointId, input: Input, key: string | undefined): Promise<Submitted> {
+		const endpoint = await endpointFor(caller, id);
+		const count = Object.values(input.tasks).reduce((sum, some) => sum + some.length, 0);
+		if (count === 0) throw new Fault("SEMANTICALLY_INVALID", "a submit needs at least one task");
+		if (count > submitLimitTasks)
+			throw new Fault(
+				"BATCH_RUN_TOO_LARGE",
+				`${count} tasks in one submit; ${submitLimitTasks} are allowed. Submit them in parts`,
+				{
+					args: [String(count), String(submitLimitTasks)],
+				},
+			);
+		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
+		await requireFunctions(caller, endpoint, ids);
+		const payloads = await toPayloads(caller, input.tasks);
+		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
+		let group =
+			groupOf(input) ?? (submissionKey === null ? newId<TaskGroupId>() : derivedId<TaskGroupId>(submissionKey, -1));
+		await groupFor(caller, group, input.create_queue === true);
+		const tasks: NewTask[] = payloads.map((payload, index) => ({
+			id: submissionKey === null ? newId<TaskId>() : derivedId<TaskId>(submissionKey, index),
+			...payload,
+		}));
+		const bodySha256 = submissionKey === null ? undefined : digestOf(input);
+		const outcome = await dispatch.submit({
+			group,
+			endpoint: id,
+			owner: caller.accountId,
+			resources: input.resource_specification ?? null,
+			resultSerializers: input.result_serializers ?? null,
+			retryOf: null,
+			submission: submissionKey === null || bodySha256 === undefined ? null : { key: submissionKey, bodySha256 },
+			tasks,
+		});
+		if (outcome === "repeat" && submissionKey !== null && bodySha256 !== undefined) {
+			const earlier = await findSubmission(database, submissionKey);
+			if (earlier !== undefined && !earlier.bodySha256.equals(bodySha256))
+				throw new Fault(
+					"IDEMPOTENCY_KEY_REUSED",
+					`Idempotency-Key ${key} was used for another submit; take a new key for each request that is not a repeat`,
+					{ args: [String(key)] },
+				);
+			if (earlier !== undefined) group = earlier.group;
+			await dispatch.publishAgain(tasks.map((task) => task.id));
+		}
+		return toSubmitted(id, group, input, tasks);
+	}
+
+	async function retryTask(caller: Caller, id: TaskId): Promise<TaskId> {
+		const row = (await findTasks(database, [id], true))[0];
+		permit(caller, "task.retry", row === undefined ? {} : { ownerId: row.owner_id }, id);
+		if (row === undefined) throw new Fault("TASK_NOT_FOUND", `Task ${id} could not be resolved`, { args: [id] });
+		const state = stateWord(row.state);
+		if (!isFinal(state))
+			throw new Fault(
+				"ILLEGAL_TRANSITION",
+				`task ${id} is ${state}: only a task that has ended can be retried (to received)`,
+				{
+					args: [state, "received"],
+				},
+			);
+		const endpoint = await endpointFor(caller, row.endpoint_id);
+		await requireFunctions(caller, endpoint, [row.function_id]);
+		const retry = newId<TaskId>();
+		await dispatch.submit({
+			group: row.group_id,
+			endpoint: row.endpoint_id,
+			owner: row.owner_id,
+			resources: row.resources,
+			resultSerializers: row.result_serializers,
+			retryOf: id,
+			submission: null,
+			tasks: [
+				{
+					id: retry,
+					function: row.function_id,
+					payload: row.payload ?? new Uint8Array(),
+					blob: row.payload_blob && { sha256: row.payload_blob, sizeBytes: Number(row.payload_blob_bytes) },
+				},
+			],
+		});
+		return retry;
+	}
+
+	return { submit, retryTask };
+}
+
+function readReference(text: string): ReturnType<typeof referenceOf> {
+	try {
+		return referenceOf(text);
+	} catch (cause) {
+		throw new Fault("SEMANTICALLY_INVALID", `a task's reference makes no sense: ${(cause as Error).message}`, {
+			cause,
+		});
+	}
+}
+
+function groupOf(input: Input): TaskGroupId | undefined {
+	return input.task_group_id ? parseId<TaskGroupId>(input.task_group_id) : undefined;
+}
+
+/** The caller's key, made unusable for anybody else and for any other endpoint. */
+function submissionIdOf(caller: Caller, endpoint: EndpointId, key: string): string {
+	return uuidOf(createHash("sha256").update(`submission\0${caller.accountId}\0${endpoint}\0${key}`).digest());
+}
+
+/** The id of a request's n-th task: the same for a repeat, and nobody can choose it. */
+function derivedId<T extends TaskId | TaskGroupId>(submissionKey: string, index: number): T {
+	return uuidOf(createHash("sha256").update(`${submissionKey}\0${index}`).digest()) as T;
+}
+
+/** A UUID of version 8 (RFC 9562) from the first 16 bytes of a hash. */
+function uuidOf(hash: Uint8Array): string {
+	const bytes = hash.subarray(0, 16);
+	bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
+	bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+	return idFromBytes<TaskId>(bytes);
+}
+
+/** Of everything in the request that decides what runs. */
+function digestOf(input: Input): Uint8Array {
+	const { tasks, ...rest } = input;
+	const hash = createHash("sha256").update(JSON.stringify(rest));
+	for (const [fn, texts] of Object.entries(tasks)) {
+		hash.update(`\0${fn}\0${texts.length}`);
+		for (const text of texts) hash.update(`\0${text.length}\0`).update(text);
+	}
+	return hash.digest();
+}
+
+function toSubmitted(endpoint: EndpointId, group: TaskGroupId, input: Input, tasks: readonly NewTask[]): Submitted {
+	const byFunction: Record<string, string[]> = {};
+	let at = 0;
+	for (const [fn, texts] of Object.entries(input.tasks)) {
+		byFunction[fn.toLowerCase()] = tasks.slice(at, at + texts.length).map((task) => task.id);
+		at += texts.length;
+	}
+	return { request_id: newId<TaskId>(), task_group_id: group, endpoint_id: endpoint, tasks: byFunction };
+}

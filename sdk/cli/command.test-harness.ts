@@ -1,0 +1,102 @@
+/** Types commands in this process, as a person would, against a cloud double and a home of their own. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Context } from "./context.ts";
+import { type FakeCloud, nowMs, openFakeCloud } from "./fake-cloud.test-harness.ts";
+import { openHome } from "./home.ts";
+import { ownSurroundings } from "./own-process.ts";
+import { runCommandLine } from "./run-command-line.ts";
+
+export interface Typed {
+	status: number;
+	out: string;
+	err: string;
+}
+
+export interface Desk {
+	readonly cloud: FakeCloud;
+	/** A directory to work in; gone at the end. */
+	readonly directory: string;
+	readonly environment: NodeJS.ProcessEnv;
+	type(words: readonly string[], more?: Partial<Context> & { terminal?: boolean }): Promise<Typed>;
+	close(): Promise<void>;
+}
+
+/** The daemon's command line as this package knows it: `init`, `run`, `doctor`. Written out, because it runs as a child. */
+const endpointProgram = `
+import { fstatSync, writeFileSync } from "node:fs";
+const [verb, directory] = process.argv.slice(2);
+if (verb === "init") writeFileSync(directory + "/config.yaml", "scheduler: local\\n");
+if (verb === "doctor") console.log(JSON.stringify({ checks: [{ name: "broker", state: "ok", says: "answers" }] }));
+if (verb === "run" && process.env.TEST_ENDPOINT_FAILS) {
+	console.log(JSON.stringify({ level: 50, time: 0, msg: "cannot reach the broker", url: "amqp://x" }));
+	process.exit(1);
+}
+if (verb === "run") {
+	const alive = setInterval(() => undefined, 60000);
+	process.on("SIGTERM", () => clearInterval(alive));
+	if (fstatSync(1).isFile()) console.log("daemon runs in " + directory);
+	await fetch(process.env.ERRAND_CLOUD_URL + "/test/online", { method: "POST" });
+}
+`;
+
+const cloudProgram = `
+import { createServer } from "node:http";
+const server = createServer((request, response) => response.end("{}"));
+server.listen(Number(process.env.ERRAND_CLOUD_PORT), "localhost");
+process.on("SIGTERM", () => { server.close(); server.closeAllConnections(); });
+`;
+
+export async function openDesk(): Promise<Desk> {
+	const directory = mkdtempSync(join(tmpdir(), "errand-cli-"));
+	const cloud = await openFakeCloud();
+	const write = (name: string, text: string): string => {
+		const path = join(directory, name);
+		writeFileSync(path, text);
+		return path;
+	};
+	const homeDirectory = join(directory, "home");
+	mkdirSync(join(homeDirectory, "cloud"), { recursive: true, mode: 0o700 });
+	const environment: NodeJS.ProcessEnv = {
+		PATH: process.env.PATH,
+		ERRAND_HOME: homeDirectory,
+		ERRAND_CLOUD_URL: cloud.url,
+		ERRAND_TOKEN: "token-of-the-test",
+		ERRAND_ENDPOINT_MAIN: write("endpoint.mjs", endpointProgram),
+		ERRAND_CLOUD_MAIN: write("cloud.mjs", cloudProgram),
+	};
+	write("analysis.py", "def mean(xs):\n    return sum(xs) / len(xs)\n");
+	write("solver.ts", "export function solve(n: number): number {\n\treturn n * 2;\n}\n");
+	return {
+		cloud,
+		directory,
+		environment,
+		async type(words, { terminal = false, ...more } = {}) {
+			let out = "";
+			let err = "";
+			const surroundings = ownSurroundings({
+				environment,
+				signal: more.signal ?? new AbortController().signal,
+				out: { write: (text) => (out += text), isTTY: terminal, columns: 100 },
+				err: { write: (text) => (err += text) },
+			});
+			const status = await runCommandLine(words, {
+				...surroundings,
+				context: (mode, screen) => ({
+					...surroundings.context(mode, screen),
+					home: openHome(environment),
+					workingDirectory: directory,
+					childOutput: "stderr",
+					now: () => nowMs,
+					...more,
+				}),
+			});
+			return { status, out, err };
+		},
+		async close() {
+			await cloud.close();
+			rmSync(directory, { recursive: true, force: true });
+		},
+	};
+}

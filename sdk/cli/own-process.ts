@@ -1,0 +1,42 @@
+/** The surroundings of a command that runs in this very process. */
+import { readFileSync } from "node:fs";
+import { openHome } from "./home.ts";
+import type { Surroundings } from "./run-command-line.ts";
+import type { Sink } from "./screen.ts";
+import { closeSession, openClient, openSession } from "./session.ts";
+import { askTerminal, pauseUnless, readAllInput } from "./terminal.ts";
+
+/** The version of the package that this command is part of. */
+export function ownVersion(): string {
+	const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+	return (JSON.parse(text) as { version: string }).version;
+}
+
+export function ownSurroundings(options: {
+	out: Sink & { readonly columns?: number };
+	err: Sink;
+	environment: NodeJS.ProcessEnv;
+	signal: AbortSignal;
+}): Surroundings {
+	const { environment, signal } = options;
+	const home = openHome(environment);
+	return {
+		...options,
+		version: ownVersion(),
+		context: (mode, screen) => ({
+			environment,
+			workingDirectory: process.cwd(),
+			home,
+			signal,
+			childOutput: mode === "table" ? "inherit" : "stderr",
+			note: (text) => screen.note(text),
+			ask: (question, asked) => askTerminal(question, asked?.secret === true, signal),
+			readInput: readAllInput,
+			client: () => openClient(environment, home),
+			login: (cloudUrl, onPrompt) => openSession(home, cloudUrl, onPrompt, signal),
+			logout: () => closeSession(home),
+			now: Date.now,
+			pause: (ms) => pauseUnless(signal, ms),
+		}),
+	};
+}

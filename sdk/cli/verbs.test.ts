@@ -1,0 +1,472 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Desk, openDesk } from "./command.test-harness.ts";
+import { exitCodes } from "./exit-code.ts";
+import { ids, taskDocument } from "./fake-cloud.test-harness.ts";
+import { openHome } from "./home.ts";
+import { rememberTask } from "./last-task.ts";
+import { readProcessRecord } from "./process-record.ts";
+import { verbs } from "./verbs.ts";
+
+let desk: Desk;
+beforeEach(async () => {
+	desk = await openDesk();
+});
+afterEach(async () => {
+	await desk.type(["endpoint", "stop", "local"]);
+	await desk.type(["cloud", "stop"]);
+	await desk.close();
+});
+
+const { status: notFound } = exitCodes.notFound;
+
+async function freePort(): Promise<number> {
+	const server = createServer();
+	await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+	const { port } = server.address() as { port: number };
+	await new Promise((resolve) => server.close(resolve));
+	return port;
+}
+
+const configure = (): Promise<unknown> => desk.type(["endpoint", "configure", "local"]);
+async function startCloudHere(): Promise<void> {
+	desk.environment.ERRAND_CLOUD_PORT = String(await freePort());
+}
+
+interface Scene {
+	/** What is typed after the verb's own words. */
+	words?: readonly string[];
+	before?: () => Promise<unknown> | unknown;
+	/** Exit status; 0 unless told. */
+	status?: number;
+	/** What --quiet prints, when it is always the same. */
+	quiet?: readonly string[];
+}
+
+/** One command for each verb: all three outputs of it are looked at. */
+const scenes: Record<string, Scene> = {
+	login: {
+		words: ["--approve-as", "ada"],
+		before: () => {
+			delete desk.environment.ERRAND_TOKEN;
+			return import("node:fs").then((fs) =>
+				fs.writeFileSync(openHome(desk.environment).operatorToken, "operator\n", { mode: 0o600 }),
+			);
+		},
+		quiet: [ids.account],
+	},
+	logout: { quiet: [] },
+	whoami: { quiet: [ids.account] },
+	run: { words: ["-e", "local", "--", "echo", "hi"], quiet: [ids.submitted] },
+	"task list": { quiet: [ids.succeeded, ids.failed, ids.running] },
+	"task show": { words: [ids.failed], quiet: [ids.failed] },
+	"task wait": { words: [ids.succeeded], quiet: [ids.succeeded] },
+	"task result": { words: [ids.succeeded], quiet: [ids.succeeded] },
+	"task logs": {
+		words: ["aaaa1"],
+		before: () => desk.cloud.output.set(`${ids.succeeded} stdout`, ["one\n", "two\n"]),
+		quiet: [],
+	},
+	"task cancel": { words: [ids.running], quiet: [ids.running] },
+	"task retry": { words: [ids.failed], quiet: [ids.retried] },
+	"endpoint configure": { words: ["local"], quiet: [ids.endpoint] },
+	"endpoint start": { words: ["local", "--detach"], before: configure, quiet: ["local"] },
+	"endpoint stop": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint restart": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint status": { words: ["local"], quiet: [ids.endpoint] },
+	"endpoint list": { quiet: [ids.endpoint] },
+	"endpoint logs": {
+		words: ["local", "-n", "1"],
+		before: async () => {
+			await configure();
+			await desk.type(["endpoint", "start", "local", "--detach"]);
+		},
+	},
+	"endpoint delete": { words: ["local", "--yes"], before: configure, quiet: [ids.endpoint] },
+	"endpoint doctor": { words: ["local"], before: configure, quiet: ["process"] },
+	"function register": { words: ["analysis.py:mean"], quiet: [ids.function] },
+	"function list": { quiet: [ids.function] },
+	"function show": { words: ["mean"], quiet: [ids.function] },
+	"function delete": { words: ["mean"], quiet: [ids.function] },
+	"cloud start": { words: ["--detach"], before: startCloudHere },
+	"cloud stop": { quiet: [] },
+	"cloud status": { words: [], before: startCloudHere, status: exitCodes.unreachable.status, quiet: ["stopped"] },
+	"cloud user add": { words: ["grace", "--generate"], quiet: [ids.running] },
+	"cloud user list": { quiet: [ids.account] },
+	"cloud doctor": { before: startCloudHere, status: exitCodes.failed.status, quiet: ["cloud", "operator token"] },
+	completion: { words: ["bash"] },
+};
+
+test("every verb has a scene, a summary and an example that names it", () => {
+	expect(Object.keys(scenes).sort()).toEqual(verbs.map((verb) => verb.name).sort());
+	for (const verb of verbs) {
+		expect(verb.examples.length, verb.name).toBeGreaterThan(0);
+		for (const [command] of verb.examples) expect(command, verb.name).toContain(`errand ${verb.name}`);
+	}
+});
+
+describe.each(verbs.map((verb) => [verb.name, verb] as const))("errand %s", (name, verb) => {
+	const scene = scenes[name] as Scene;
+	const words = [...name.split(" "), ...(scene.words ?? [])];
+	/** Before `--`, behind which everything belongs to the task. */
+	const withFlag = (flag: string): string[] => {
+		const dash = words.indexOf("--");
+		return dash < 0 ? [...words, flag] : [...words.slice(0, dash), flag, ...words.slice(dash)];
+	};
+
+	test("HQ-7: --json prints what the verb's schema says", async () => {
+		await scene.before?.();
+		const { status, out, err } = await desk.type(withFlag("--json"));
+		expect(status, err).toBe(scene.status ?? 0);
+		const values = verb.json === "document" ? [out] : out.split("\n").filter(Boolean);
+		expect(values.length).toBeGreaterThan(0);
+		for (const text of values) {
+			const parsed = verb.output.safeParse(JSON.parse(text));
+			expect(parsed.error, text).toBeUndefined();
+		}
+	});
+
+	test("HQ-7: --quiet prints ids only", async () => {
+		await scene.before?.();
+		const { status, out, err } = await desk.type(withFlag("--quiet"));
+		expect(status, err).toBe(scene.status ?? 0);
+		if (scene.quiet) expect(out.split("\n").filter(Boolean)).toEqual(scene.quiet);
+	});
+
+	test("HQ-7: the table is for people, without colour when it is not a terminal", async () => {
+		await scene.before?.();
+		const { status, out, err } = await desk.type(words);
+		expect(status, err).toBe(scene.status ?? 0);
+		expect(out + err).not.toContain("\u001b");
+		expect(out + err).not.toBe("");
+	});
+
+	test("--help shows an example", async () => {
+		const { status, out } = await desk.type([...name.split(" "), "--help"]);
+		expect(status).toBe(0);
+		expect(out).toContain("Examples:");
+		expect(out).toContain(`$ ${verb.examples[0]?.[0]}`);
+	});
+});
+
+test.each([
+	["task-list", ["task", "list"]],
+	["task-show", ["task", "show", ids.failed]],
+	["endpoint-list", ["endpoint", "list"]],
+	["function-show", ["function", "show", "mean"]],
+	["whoami", ["whoami"]],
+	["help", ["--help"]],
+	["run-help", ["run", "--help"]],
+])("the screen of %s is the golden one", async (name, words) => {
+	const { out } = await desk.type(words);
+	await expect(out.replaceAll(desk.cloud.url, "http://cloud.example")).toMatchFileSnapshot(`./golden/${name}.txt`);
+});
+
+test("colour is for terminals, and NO_COLOR turns it off", async () => {
+	expect((await desk.type(["task", "list"], { terminal: true })).out).toContain("\u001b[32msuccess");
+	desk.environment.NO_COLOR = "1";
+	expect((await desk.type(["task", "list"], { terminal: true })).out).not.toContain("\u001b");
+});
+
+describe("selecting a task", () => {
+	test("four or more characters are enough, and `last` is the one submitted most recently", async () => {
+		expect((await desk.type(["task", "show", "aaaa2", "-q"])).out).toBe(`${ids.failed}\n`);
+		await desk.type(["run", "-e", "local", "--", "true"]);
+		expect((await desk.type(["task", "show", "last", "-q"])).out).toBe(`${ids.submitted}\n`);
+		const { mode } = statSync(openHome(desk.environment).lastTask);
+		expect(mode & 0o777).toBe(0o600);
+	});
+
+	test("an ambiguous prefix, a short one, an unknown one and a missing last task are told apart", async () => {
+		const ambiguous = await desk.type(["task", "show", "aaaa"]);
+		expect(ambiguous).toMatchObject({ status: exitCodes.usage.status });
+		expect(ambiguous.err).toContain(`several tasks match "aaaa": ${ids.succeeded}, ${ids.failed}`);
+		expect((await desk.type(["task", "show", "aa"])).status).toBe(exitCodes.usage.status);
+		expect((await desk.type(["task", "show", "ffff"])).status).toBe(notFound);
+		expect((await desk.type(["task", "show", "last"])).status).toBe(notFound);
+	});
+
+	test("the last task of another cloud is not taken for one of this", async () => {
+		rememberTask(openHome(desk.environment), { id: ids.failed, group: ids.group, cloudUrl: "http://other:5000" });
+		expect((await desk.type(["task", "show", "last"])).status).toBe(notFound);
+	});
+});
+
+describe("errand run", () => {
+	test("a command's output comes as it is, and its exit status is the command's", async () => {
+		const result = JSON.stringify({ cmd: "x", stdout: "late\n", stderr: "", returncode: 3, exception_name: null });
+		desk.cloud.tasks.set(ids.submitted, taskDocument(ids.submitted, { result: `11\n${result}` }));
+		desk.cloud.output.set(`${ids.submitted} stdout`, ["first ", "second\n"]);
+		desk.cloud.output.set(`${ids.submitted} stderr`, ["oops\n"]);
+		const { status, out, err } = await desk.type(["run", "-e", "local", "--", "sh", "-c", "exit 3"]);
+		expect({ status, out, err }).toEqual({ status: 3, out: "first second\n", err: "oops\n" });
+	});
+
+	test("the words of a command stay words, and one word is a line for the shell", async () => {
+		await desk.type(["run", "-e", "local", "--", "ls", "my file", "{a}"]);
+		await desk.type(["run", "-e", "local", "--", "ls | wc -l"]);
+		const codes = desk.cloud.bodies.flatMap((body) => (body as { function_code?: string }).function_code ?? []);
+		expect(codes[0]).toContain(JSON.stringify("ls 'my file' '{{a}}'"));
+		expect(codes[1]).toContain(JSON.stringify("ls | wc -l"));
+	});
+
+	test("a function's value is on stdout and what it prints is on stderr", async () => {
+		desk.cloud.output.set(`${ids.submitted} stdout`, ["printed\n"]);
+		const { status, out, err } = await desk.type(["run", "-e", "local", "analysis.py:mean", "[[1,2,3]]"]);
+		expect({ status, out, err }).toEqual({ status: 0, out: "2\n", err: "printed\n" });
+		expect(JSON.stringify(desk.cloud.bodies)).toContain("[[1,2,3]]");
+	});
+
+	test("a TypeScript export is bundled and sent", async () => {
+		const { status, err } = await desk.type(["run", "-e", "local", "solver.ts:solve", "[21]"]);
+		expect(status, err).toBe(0);
+		expect(JSON.stringify(desk.cloud.bodies)).toContain("n * 2");
+	});
+
+	test("a function that failed shows its remote stack and exits with 1", async () => {
+		const failed = desk.cloud.tasks.get(ids.failed);
+		if (failed) desk.cloud.tasks.set(ids.submitted, { ...failed, id: ids.submitted });
+		const { status, out, err } = await desk.type(["run", "-e", "local", "analysis.py:mean", "[]"]);
+		expect(status).toBe(1);
+		expect(out).toBe("");
+		expect(err).toContain("RangeError: no flight to count\n    at pickBusiest (errand:busiest:3:11)");
+	});
+
+	test("resources are asked for in their units", async () => {
+		await desk.type(["run", "-e", "local", "--cores", "4", "--memory", "2G", "--walltime", "1h30m", "--", "true"]);
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({
+			resource_specification: { cores: 4, memory_bytes: 2 * 1024 ** 3, walltime_ms: 5_400_000 },
+		});
+	});
+
+	test("GC-7: Ctrl-C cancels the task and exits with 130", async () => {
+		const stop = new AbortController();
+		const running = desk.cloud.tasks.get(ids.running);
+		if (running) desk.cloud.tasks.set(ids.submitted, { ...running, id: ids.submitted });
+		const { status, err } = await desk.type(["run", "-e", "local", "--", "sleep", "1000"], {
+			signal: stop.signal,
+			pause: async () => {
+				stop.abort(new Error("SIGINT"));
+				stop.signal.throwIfAborted();
+			},
+		});
+		expect(status).toBe(130);
+		expect(desk.cloud.requests).toContain(`POST /v1/tasks/${ids.submitted}/cancel`);
+		expect(err).toContain("has been asked to stop");
+	});
+
+	test.each([
+		[["run", "-e", "local"], "give a function, or a command after --"],
+		[["run", "-e", "local", "nowhere.py:f"], "nowhere.py does not exist"],
+		[["run", "-e", "local", "analysis.rb:f"], "its language is unknown"],
+		[["run", "-e", "local", "analysis.py:mean", "{"], "the arguments are not JSON"],
+		[["run", "-e", "local", "analysis.py:mean", "7"], "must be one JSON array"],
+		[["run", "-e", "local", "analysis.py:median", "[]"], 'has no function "median"; it defines mean'],
+		[["run", "-e", "local", "--walltime", "soon", "--", "true"], '"soon" is not a duration'],
+	])("%j is refused before anything is submitted", async (words, sentence) => {
+		const { status, err } = await desk.type(words);
+		expect(err).toContain(sentence);
+		expect(status).toBe(exitCodes.usage.status);
+		expect(desk.cloud.requests.filter((request) => request.includes("submit"))).toEqual([]);
+	});
+});
+
+describe("waiting", () => {
+	test("ends with 6 when the time is over, and says how to look on", async () => {
+		const clock = { ms: 0 };
+		const { status, err } = await desk.type(["task", "wait", ids.running, "--timeout", "30s"], {
+			now: () => clock.ms,
+			pause: async (ms) => {
+				clock.ms += ms;
+			},
+		});
+		expect(status).toBe(exitCodes.timeout.status);
+		expect(err).toContain(`next: errand task show ${ids.running}`);
+		expect(clock.ms).toBeGreaterThanOrEqual(30_000);
+	});
+
+	test("exits with 1 when one of the tasks failed", async () => {
+		expect((await desk.type(["task", "wait", ids.succeeded, ids.failed])).status).toBe(1);
+	});
+});
+
+describe("errors", () => {
+	const refuse = (status: number, code: string) => (): { status: number; body: unknown } => ({
+		status,
+		body: { code, detail: "the cloud's own sentence" },
+	});
+
+	test.each([
+		[401, "USER_UNAUTHENTICATED", "forbidden", "errand login"],
+		[403, "FORBIDDEN", "forbidden", undefined],
+		[404, "TASK_NOT_FOUND", "notFound", undefined],
+		[409, "RESOURCE_CONFLICT", "conflict", undefined],
+		[422, "SEMANTICALLY_INVALID", "usage", undefined],
+		[500, "INTERNAL_ERROR", "internal", undefined],
+	] as const)("HTTP %i %s exits as %s, in one sentence without a stack", async (status, code, exit, next) => {
+		desk.cloud.intercept = refuse(status, code);
+		const typed = await desk.type(["whoami"]);
+		expect(typed.status).toBe(exitCodes[exit].status);
+		expect(typed.err).toContain("errand: the cloud's own sentence\n");
+		expect(typed.err).not.toContain("    at ");
+		if (next) expect(typed.err).toContain(`next: ${next}`);
+	});
+
+	test("--debug adds the stack, and --json gives the error as JSON", async () => {
+		desk.cloud.intercept = refuse(404, "TASK_NOT_FOUND");
+		expect((await desk.type(["whoami", "--debug"])).err).toContain("    at ");
+		const { err } = await desk.type(["whoami", "--json"]);
+		expect(JSON.parse(err)).toEqual({
+			error: { exit: "notFound", status: notFound, message: "the cloud's own sentence" },
+		});
+	});
+
+	test("nobody logged in, nothing listening", async () => {
+		desk.environment.ERRAND_CLOUD_URL = `http://127.0.0.1:${await freePort()}`;
+		expect((await desk.type(["whoami"])).status).toBe(exitCodes.unreachable.status);
+		delete desk.environment.ERRAND_TOKEN;
+		const { status, err } = await desk.type(["whoami"]);
+		expect(status).toBe(exitCodes.forbidden.status);
+		expect(err).toContain("next: errand login");
+	});
+
+	test.each([
+		[[], "errand needs a verb", "errand --help"],
+		[["task"], "errand task needs one of: list, show, wait", "errand task --help"],
+		[["task", "lsit"], "unknown command 'lsit' (Did you mean list?)", "errand task --help"],
+		[["cloud", "user"], "errand cloud user needs one of: add, list", "errand cloud user --help"],
+		[["task", "show"], "missing required argument 'task'", "errand task show --help"],
+		[["whoami", "--jsn"], "unknown option '--jsn' (Did you mean --json?)", "errand whoami --help"],
+		[["task", "list", "--json", "--quiet"], "cannot be used with", "errand task list --help"],
+	])("%j is a usage error that says what next", async (words, sentence, next) => {
+		const { status, err } = await desk.type(words);
+		expect(err).toContain(sentence);
+		if (!words.includes("--json")) expect(err).toContain(`next: ${next}\n`);
+		expect(status).toBe(exitCodes.usage.status);
+	});
+});
+
+describe("an endpoint of this machine", () => {
+	test("configure writes a private directory once, and typed again changes nothing", async () => {
+		await configure();
+		const directory = join(openHome(desk.environment).endpoints, "local");
+		const credentials = join(directory, "credentials.json");
+		expect(statSync(directory).mode & 0o777).toBe(0o700);
+		expect(statSync(credentials).mode & 0o777).toBe(0o600);
+		expect(JSON.parse(readFileSync(credentials, "utf8"))).toEqual({
+			cloud_url: desk.cloud.url,
+			endpoint_id: ids.endpoint,
+			client_id: ids.group,
+			client_secret: "endpoint-secret",
+			token_endpoint: `${desk.cloud.url}/token`,
+		});
+		const before = readFileSync(credentials, "utf8");
+		await configure();
+		expect(readFileSync(credentials, "utf8")).toBe(before);
+		expect(desk.cloud.requests.filter((request) => request.endsWith("/key"))).toHaveLength(1);
+	});
+
+	test("start --detach returns when it is online, a second start is refused, stop leaves no process", async () => {
+		await configure();
+		const started = await desk.type(["endpoint", "start", "local", "--detach", "--json"]);
+		expect(started.status, started.err).toBe(0);
+		const { pid } = JSON.parse(started.out) as { pid: number };
+		const again = await desk.type(["endpoint", "start", "local", "--detach"]);
+		expect(again.status).toBe(exitCodes.conflict.status);
+		expect(again.err).toContain(`is running already (process ${pid})`);
+		expect((await desk.type(["endpoint", "delete", "local", "--yes"])).status).toBe(exitCodes.conflict.status);
+		expect((await desk.type(["endpoint", "stop", "local", "--json"])).out).toContain('"how": "ended"');
+		expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+	});
+
+	test("a daemon that ends at once is told with the end of its log", async () => {
+		await configure();
+		desk.environment.TEST_ENDPOINT_FAILS = "1";
+		const { status, err } = await desk.type(["endpoint", "start", "local", "--detach"]);
+		expect(status).toBe(exitCodes.failed.status);
+		expect(err).toContain("error cannot reach the broker url=amqp://x");
+		expect(err).toContain("next: errand endpoint doctor local");
+	});
+
+	test("in the foreground it ends with Ctrl-C, and that is a success", async () => {
+		await configure();
+		const stop = new AbortController();
+		const record = join(openHome(desk.environment).endpoints, "local", "process.json");
+		const typed = desk.type(["endpoint", "start", "local", "--json"], { signal: stop.signal });
+		await expect.poll(() => desk.cloud.requests.includes("POST /test/online")).toBe(true);
+		expect(readProcessRecord(record)).toBeDefined();
+		stop.abort(new Error("SIGINT"));
+		const { status, out } = await typed;
+		expect(status).toBe(0);
+		expect(
+			out
+				.split("\n")
+				.filter(Boolean)
+				.map((line) => (JSON.parse(line) as { state: string }).state),
+		).toEqual(["started", "stopped"]);
+		expect(existsSync(record)).toBe(false);
+	});
+
+	test("a name cannot leave its folder", async () => {
+		for (const name of ["../x", "a/b", ".hidden", "a b"])
+			expect((await desk.type(["endpoint", "configure", name])).status).toBe(exitCodes.usage.status);
+		expect(desk.cloud.requests).toEqual([]);
+	});
+
+	test("delete asks for the name unless --yes", async () => {
+		await configure();
+		const kept = await desk.type(["endpoint", "delete", "local"], { ask: async () => "other" });
+		expect(kept.err).toContain("nothing was deleted");
+		const gone = await desk.type(["endpoint", "delete", "local"], { ask: async () => "local" });
+		expect(gone.status).toBe(0);
+		expect(existsSync(join(openHome(desk.environment).endpoints, "local"))).toBe(false);
+	});
+});
+
+describe("a cloud of this machine", () => {
+	test("start --detach, status, start again, stop", async () => {
+		await startCloudHere();
+		expect((await desk.type(["cloud", "start", "--detach"])).status).toBe(0);
+		expect((await desk.type(["cloud", "status", "-q"])).out).toBe("ready\n");
+		expect((await desk.type(["cloud", "start", "--detach"])).err).toContain("is running already at");
+		expect((await desk.type(["cloud", "stop", "--json"])).out).toContain('"how": "ended"');
+		expect((await desk.type(["cloud", "status"])).status).toBe(exitCodes.unreachable.status);
+	});
+
+	test("a taken port is told with who has it", async () => {
+		desk.environment.ERRAND_CLOUD_PORT = new URL(desk.cloud.url).port;
+		const taken = await desk.type(["cloud", "start", "--detach"]);
+		expect(taken.status).toBe(exitCodes.conflict.status);
+		expect(taken.err).toContain("is taken by another Errand cloud (Errand 0.1.0)");
+		desk.cloud.intercept = () => ({ body: { hello: "world" } });
+		const foreign = await desk.type(["cloud", "start", "--detach"]);
+		expect(foreign.err).toContain("is taken by another program");
+		expect(foreign.err).toContain("ERRAND_CLOUD_PORT=");
+	});
+
+	test("user add takes the password from stdin, or asks twice", async () => {
+		const piped = await desk.type(["cloud", "user", "add", "grace", "--password-stdin"], {
+			readInput: async () => "correct horse battery\n",
+		});
+		expect(piped.status, piped.err).toBe(0);
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({ username: "grace", password: "correct horse battery" });
+		const answers = ["correct horse battery", "something else"];
+		const asked = await desk.type(["cloud", "user", "add", "grace"], { ask: async () => answers.shift() ?? "" });
+		expect(asked.err).toContain("the two passwords differ");
+	});
+});
+
+test("login prints where to confirm, and stores the tokens for its owner only", async () => {
+	delete desk.environment.ERRAND_TOKEN;
+	const { status, out, err } = await desk.type(["login", "--cloud", desk.cloud.url]);
+	expect(status, err).toBe(0);
+	expect(err).toContain(`${desk.cloud.url}/device`);
+	expect(err).toContain("ABCD-EFGH");
+	expect(out).toBe(`Logged in to ${desk.cloud.url} as ada.\n`);
+	expect(out + err).not.toContain("secret-device-code");
+	expect(statSync(join(desk.environment.ERRAND_HOME as string, "credentials.json")).mode & 0o777).toBe(0o600);
+	expect((await desk.type(["logout"])).out).toBe(`Logged out of ${desk.cloud.url}.\n`);
+	expect((await desk.type(["whoami"])).status).toBe(exitCodes.forbidden.status);
+});
