@@ -95,8 +95,8 @@ export interface Tenant {
 	/** Called with each new connection; rejects when it cannot work there. */
 	attach(model: ChannelModel): Promise<void>;
 	detach(): void;
-	/** Nothing more will come. */
-	end(reason: Error): void;
+	/** Nothing more will come. Resolves when what it had to say is with the broker. */
+	end(reason: Error): Promise<void>;
 }
 
 /** Returns at once; the first connection is made in the background. */
@@ -136,7 +136,7 @@ class ReturningConnection implements Connection {
 		return {
 			close: async () => {
 				this.#tenants.delete(consumer);
-				await consumer.close();
+				await consumer.end();
 			},
 		};
 	}
@@ -153,8 +153,8 @@ class ReturningConnection implements Connection {
 			const model = this.#state.name === "connected" ? this.#state.model : undefined;
 			const reason = new Error(`the connection '${this.#options.name}' to the broker is closed`);
 			this.#move({ name: "closed", reason });
-			// Acknowledgements of this turn are written before the channels go.
-			for (const tenant of this.#tenants) tenant.end(reason);
+			// Channels first: amqplib would let the close of the connection overtake what waits in a channel.
+			await Promise.all([...this.#tenants].map((tenant) => tenant.end(reason)));
 			this.#tenants.clear();
 			await model?.close().catch(() => undefined);
 			this.#ending.abort(reason);
@@ -169,7 +169,7 @@ class ReturningConnection implements Connection {
 
 	#add(tenant: Tenant): void {
 		if (this.#state.name === "closed") {
-			tenant.end(this.#state.reason);
+			tenant.end(this.#state.reason).catch(() => undefined);
 			return;
 		}
 		this.#tenants.add(tenant);
@@ -193,12 +193,15 @@ class ReturningConnection implements Connection {
 			try {
 				model = await this.#connect();
 				const lost = this.#lost(model);
-				if (signal.aborted || this.#isClosed()) {
+				if (this.#isClosed()) {
 					await model.close().catch(() => undefined);
 					return;
 				}
 				for (const tenant of this.#tenants) await tenant.attach(model);
-				if (this.#isClosed()) return;
+				if (this.#isClosed()) {
+					await model.close().catch(() => undefined);
+					return;
+				}
 				this.#move({ name: "connected", model });
 				log.info({ connection: name, attempt }, "connected to the broker");
 				onState?.("connected");

@@ -47,15 +47,11 @@ export class ChannelConsumer implements Tenant {
 		this.#live = undefined;
 	}
 
-	end(): void {
-		this.#closed = true;
-		this.#live?.acks.flush();
-		this.#live = undefined;
-	}
-
-	async close(): Promise<void> {
+	async end(): Promise<void> {
 		const live = this.#live;
-		this.end();
+		this.#closed = true;
+		this.#live = undefined;
+		live?.acks.flush();
 		await live?.channel.close().catch(() => undefined);
 	}
 

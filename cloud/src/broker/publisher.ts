@@ -101,7 +101,7 @@ export class ChannelPublisher implements Publisher, Tenant {
 		this.#channel = undefined;
 	}
 
-	end(reason: Error): void {
+	async end(reason: Error): Promise<void> {
 		this.#ended = reason;
 		this.#channel = undefined;
 		for (const outgoing of [...this.#outgoing.values()]) outgoing.reject(reason);
