@@ -101,7 +101,7 @@ export async function withInstallLock(root, work, say = () => {}) {
  * `npm install --no-save` does the same: locked versions and checksums, the lock file untouched.
  */
 const installCommands = [["ci"], ["install", "--no-save"]];
-const incompleteLock = /npm error code EUSAGE[^]*Missing: /;
+const incompleteLock = /npm error code EUSAGE[\s\S]*Missing: /;
 
 /** Quiet; what npm said is shown when it fails. */
 async function install(root) {
