@@ -1,4 +1,4 @@
-/** Logging in and out, stored for this machine's user. Refused in a browser, where `runDeviceFlow` gives tokens. */
+/** Logging in and out, stored for this machine's user. Refused in a browser, where `requestDeviceLogin` gives tokens. */
 import { platform } from "#platform";
 import type { LoginOptions, LogoutOptions } from "./platform/platform.ts";
 

@@ -69,7 +69,7 @@ export class TestEndpoint {
 			[endpointMain, "run", this.directory],
 			this.#environment,
 		);
-		await this.#process.line("the endpoint is online");
+		await this.#process.line("uplink: connected to the broker");
 	}
 
 	/** Only the daemon: its managers go on. */

@@ -7,7 +7,7 @@ function noFiles(what: string): CaptureError {
 }
 
 function noLogins(): TypeError {
-	return new TypeError("a browser stores no logins: runDeviceFlow gives tokens, or the page signs in by itself");
+	return new TypeError("a browser stores no logins: requestDeviceLogin gives tokens, or the page signs in by itself");
 }
 
 export const platform: Platform = {

@@ -2,7 +2,7 @@
  * The port to what Node and the browser do differently: tokens at rest, WebSockets with headers, files, bundling.
  * `#platform` in package.json chooses `node.ts` or `browser.ts`.
  */
-import type { DeviceFlowOptions } from "../auth/device-flow.ts";
+import type { DeviceLoginRequest } from "../auth/device-flow.ts";
 import type { TokenSource } from "../auth/token-source.ts";
 
 /** What is told about one WebSocket. After `onClose` nothing more is told. */
@@ -29,7 +29,7 @@ interface BundleRequest {
 	name: string;
 }
 
-export interface LoginOptions extends DeviceFlowOptions {
+export interface LoginOptions extends DeviceLoginRequest {
 	/** Where logins are stored: `$ERRAND_HOME`, else `~/.errand`, unless told. */
 	directory?: string;
 }
