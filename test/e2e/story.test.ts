@@ -63,7 +63,7 @@ describe.each(deploymentNames)("the story on the %s deployment", (name) => {
 	test("NEW-2: output arrives while the function runs", async () => {
 		const gate = join(deployment.cloud.home, "gate");
 		const future = executor.submit(async (path: string) => {
-			const { existsSync } = await import("node:fs");
+			const { existsSync } = process.getBuiltinModule("node:fs");
 			console.log("waiting");
 			while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20));
 			console.log("done");

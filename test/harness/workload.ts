@@ -3,7 +3,7 @@ import type { Executor, TaskFuture } from "@errand/sdk";
 
 /** What one task of the workload does: says that it began, takes its time, says that it ended. */
 async function step(record: string, index: number, durationMs: number): Promise<number> {
-	const { appendFileSync } = await import("node:fs");
+	const { appendFileSync } = process.getBuiltinModule("node:fs");
 	appendFileSync(record, `begin ${index}\n`);
 	if (durationMs > 0) await new Promise((resolve) => setTimeout(resolve, durationMs));
 	appendFileSync(record, `end ${index}\n`);

@@ -58,7 +58,7 @@ function roles(deployment: Deployment, endpoint: TestEndpoint): Record<string, n
 		client: [process.pid],
 		cloud: [cloud],
 		database: deployment.database ? treeOf(deployment.database.pid) : treeOf(cloud).filter((pid) => pid !== cloud),
-		...(deployment.broker && { broker: treeOf(deployment.broker.pid) }),
+		...(deployment.broker && { broker: [] }),
 		daemon: [endpoint.process.pid],
 		manager: managers,
 		workers: managerTree.filter((pid) => !managers.includes(pid)),
