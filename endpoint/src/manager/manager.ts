@@ -5,10 +5,12 @@ import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
 	type Function as FunctionMessage,
+	OutputChunkSchema,
 	OutputStream,
 	type Report,
 	ReportSchema,
 	type Result,
+	StateChangeSchema,
 	type Task,
 	type TaskBatch,
 	type TaskDone,
@@ -300,18 +302,18 @@ export class Manager {
 	#tellRunning(worker: WorkerProcess, task: HeldTask): void {
 		if (worker.headReported) return;
 		worker.headReported = true;
-		const value = { state: TaskState.RUNNING, host: this.#settings.place.host };
-		this.#report(task, { case: "state", value: value as never }, worker.headSinceMs * 1000);
+		const value = create(StateChangeSchema, { state: TaskState.RUNNING, host: this.#settings.place.host });
+		this.#report(task, { case: "state", value }, worker.headSinceMs * 1000);
 	}
 
 	#carry(task: HeldTask, stream: OutputStream, file: OutputFile, endBytes: number): void {
 		if (!file.hasNews(endBytes)) return;
 		for (const chunk of file.read(endBytes))
-			this.#report(task, { case: "output", value: { stream, ...chunk } as never });
+			this.#report(task, { case: "output", value: create(OutputChunkSchema, { stream, ...chunk }) });
 	}
 
 	#report(task: HeldTask, event: Report["event"], atUs = Date.now() * 1000): void {
-		this.#settings.outbox.addReport(create(ReportSchema, { taskId: task.message.id, atUs, event } as never));
+		this.#settings.outbox.addReport(create(ReportSchema, { taskId: task.message.id, atUs, event }));
 	}
 
 	#replied(worker: WorkerProcess, replies: readonly WorkerReply[]): void {
