@@ -280,23 +280,31 @@ export class Manager {
 	/** What can be known of a running task without its worker's help. */
 	#look(): void {
 		const nowMs = Date.now();
-		let busy = false;
-		for (const worker of this.#dispatcher.workers) {
-			const [task] = worker.inFlight;
-			if (task === undefined) continue;
-			busy = true;
-			if (nowMs - worker.headSinceMs < watchIntervalMs) continue;
-			this.#tellRunning(worker, task);
-			for (const [stream, file] of streamsOf(worker)) {
-				this.#carry(task, stream, file, file.sizeBytes);
-				file.emptyWhenCut();
-			}
-			const { memoryBytes } = task.resources;
-			if (memoryBytes > 0 && residentBytes(worker.pid) > memoryBytes) this.#stopRunning(worker, task, "memory", 0);
+		const busy = [...this.#dispatcher.workers].filter((worker) => worker.inFlight.length > 0);
+		if (busy.length === 0) {
+			clearInterval(this.#watch);
+			this.#watch = undefined;
 		}
-		if (busy) return;
-		clearInterval(this.#watch);
-		this.#watch = undefined;
+		for (const worker of busy) {
+			const [task] = worker.inFlight;
+			if (task === undefined || nowMs - worker.headSinceMs < watchIntervalMs) continue;
+			const sizes = streamsOf(worker).map(([, file]) => file.sizeBytes);
+			// A task behind this one prints only after this one was answered: when replies have been read once more and
+			// it is still the first, everything up to these sizes is its own.
+			setImmediate(() => {
+				if (worker.inFlight[0] === task && worker.life !== "gone") this.#lookAt(worker, task, sizes);
+			});
+		}
+	}
+
+	#lookAt(worker: WorkerProcess, task: HeldTask, sizes: readonly number[]): void {
+		this.#tellRunning(worker, task);
+		for (const [at, [stream, file]] of streamsOf(worker).entries()) {
+			this.#carry(task, stream, file, sizes[at] ?? 0);
+			if (worker.inFlight.length === 1) file.emptyWhenCut();
+		}
+		const { memoryBytes } = task.resources;
+		if (memoryBytes > 0 && residentBytes(worker.pid) > memoryBytes) this.#stopRunning(worker, task, "memory", 0);
 	}
 
 	#tellRunning(worker: WorkerProcess, task: HeldTask): void {
