@@ -96,16 +96,39 @@ export async function withInstallLock(root, work, say = () => {}) {
 	}
 }
 
-/** `npm ci`, quiet; what it said is shown when it fails. */
-function install(root) {
+/**
+ * `npm ci` refuses a lock file that lacks packages for other platforms, which a registry mirror may not have. Then
+ * `npm install --no-save` does the same: locked versions and checksums, the lock file untouched.
+ */
+const installCommands = [["ci"], ["install", "--no-save"]];
+const incompleteLock = /npm error code EUSAGE[\s\S]*Missing: /;
+
+/** Quiet; what npm said is shown when it fails. */
+async function install(root) {
+	const started = Date.now();
+	const seconds = () => Math.round((Date.now() - started) / 1000);
+	const terminal = process.stderr.isTTY;
+	process.stderr.write(`Installing${terminal ? " …" : " (this happens once) …\n"}`);
+	const ticker = terminal ? setInterval(() => process.stderr.write(`\rInstalling … ${seconds()} s `), 1000) : undefined;
+	try {
+		for (const words of installCommands) {
+			const { ok, ended, said } = await runNpm(root, words);
+			if (ok) break;
+			if (words === installCommands.at(-1) || !incompleteLock.test(said))
+				throw new Error(`npm ${words[0]} ended with ${ended}:\n${said.trim()}`);
+		}
+	} finally {
+		clearInterval(ticker);
+		if (terminal) process.stderr.write("\r\u001b[K");
+	}
+	// npm keeps the time of the file it copied: say that this lock file is what is installed.
+	utimesSync(mark(root), new Date(), new Date());
+	process.stderr.write(`Installed in ${seconds()} s.\n`);
+}
+
+function runNpm(root, words) {
 	return new Promise((resolve, reject) => {
-		const started = Date.now();
-		const terminal = process.stderr.isTTY;
-		process.stderr.write(`Installing${terminal ? " …" : " (this happens once) …\n"}`);
-		const ticker = terminal
-			? setInterval(() => process.stderr.write(`\rInstalling … ${Math.round((Date.now() - started) / 1000)} s `), 1000)
-			: undefined;
-		const npm = spawn("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+		const npm = spawn("npm", [...words, "--no-audit", "--no-fund", "--loglevel=error"], {
 			cwd: root,
 			stdio: ["ignore", "pipe", "pipe"],
 			env: { ...process.env, ADBLOCK: "1", DISABLE_OPENCOLLECTIVE: "1" },
@@ -113,21 +136,10 @@ function install(root) {
 		let said = "";
 		for (const stream of [npm.stdout, npm.stderr])
 			stream.on("data", (chunk) => {
-				said = (said + chunk).slice(-8000);
+				said = (said + chunk).slice(0, 20_000);
 			});
-		npm.once("error", (error) => {
-			clearInterval(ticker);
-			reject(new Error(`npm cannot be run: ${error.message}`));
-		});
-		npm.once("close", (code, signal) => {
-			clearInterval(ticker);
-			if (terminal) process.stderr.write("\r");
-			if (code !== 0) return reject(new Error(`npm ci ended with ${signal ?? `status ${code}`}:\n${said.trim()}`));
-			// npm keeps the time of the file it copied: say that this lock file is what is installed.
-			utimesSync(mark(root), new Date(), new Date());
-			process.stderr.write(`Installed in ${Math.round((Date.now() - started) / 1000)} s.  \n`);
-			resolve();
-		});
+		npm.once("error", (error) => reject(new Error(`npm cannot be run: ${error.message}`)));
+		npm.once("close", (code, signal) => resolve({ ok: code === 0, ended: signal ?? `status ${code}`, said }));
 	});
 }
 

@@ -33,6 +33,8 @@ beforeEach(() => {
 		"bin/npm",
 		`#!/bin/sh
 echo "npm $*" >> ${root}/npm.log
+test -z "$LOCK_INCOMPLETE" || test "$1" != ci || { echo "npm error code EUSAGE
+npm error Missing: somewhere-else@ from lock file" >&2; exit 1; }
 test -z "$NPM_FAILS" || { echo "npm error: no network" >&2; exit 1; }
 mkdir -p node_modules/node-${process.platform}-${process.arch}/bin
 ln -sf ${process.execPath} node_modules/node-${process.platform}-${process.arch}/bin/node
@@ -105,6 +107,12 @@ test("an installation that fails is told with npm's own words, and nothing is st
 	expect(stdout).toBe("");
 	expect(status).toBe(70);
 	expect(existsSync(join(root, ".install-lock"))).toBe(false);
+});
+
+test("a lock file that lacks other platforms is installed all the same, and stays as it is", () => {
+	expect(run(["start"], { LOCK_INCOMPLETE: "1" }).status).toBe(0);
+	expect(readFileSync(join(root, "npm.log"), "utf8")).toMatch(/^npm ci .*\nnpm install --no-save .*\n$/);
+	expect(readFileSync(join(root, "package-lock.json"), "utf8")).toBe("{}");
 });
 
 test("signals are passed on", async () => {

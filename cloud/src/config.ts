@@ -96,6 +96,9 @@ export const configVariables = z.strictObject({
 	ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS: list("subjects", (item) => item.length <= 255)
 		.default([])
 		.describe("Subjects (`sub`) of the outside issuer that administer this cloud."),
+	ERRAND_CLOUD_ACCESS_TOKEN_S: wholeNumber(5, 30 * 86_400)
+		.default(172_800)
+		.describe("Seconds that an access token is good for; clients refresh theirs before."),
 	ERRAND_CLOUD_RATE_LIMIT_PER_S: wholeNumber(1, 1_000_000)
 		.default(500)
 		.describe("Requests a second that one account may make for long; a batch of 10,000 tasks is one request."),
@@ -188,6 +191,8 @@ export interface CloudConfig {
 				readonly administrators: readonly string[];
 		  }
 		| undefined;
+	/** How long an access token is good for, in seconds. */
+	readonly accessTokenS: number;
 	/** One account's requests. */
 	readonly rateLimit: { readonly perSecond: number; readonly burst: number };
 	readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -296,6 +301,7 @@ function compose(v: Variables): CloudConfig {
 						administrators: v.ERRAND_CLOUD_OUTSIDE_ADMINISTRATORS,
 					}
 				: undefined,
+		accessTokenS: v.ERRAND_CLOUD_ACCESS_TOKEN_S,
 		rateLimit: { perSecond: v.ERRAND_CLOUD_RATE_LIMIT_PER_S, burst: v.ERRAND_CLOUD_RATE_LIMIT_BURST },
 		logLevel: v.ERRAND_CLOUD_LOG_LEVEL,
 		trustedProxies: v.ERRAND_CLOUD_TRUSTED_PROXIES,

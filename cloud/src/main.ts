@@ -4,13 +4,11 @@
  * told before anything is started, and answers 503 until everything behind it is ready.
  */
 import { mkdir } from "node:fs/promises";
-import { createServer, type RequestListener, type Server } from "node:http";
 import { join } from "node:path";
-import { Fault, toProblem } from "@errand/proto";
 import packageDocument from "../package.json" with { type: "json" };
 import type { BlobStore } from "./blobs/blobs.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
-import { openS3 } from "./blobs/s3.ts";
+import { openS3Blobs } from "./blobs/s3.ts";
 import type { Broker } from "./broker/broker.ts";
 import { openConnection } from "./broker/connection.ts";
 import { openEmbeddedBroker } from "./broker/embedded/embedded.ts";
@@ -18,6 +16,7 @@ import { openRabbitmq } from "./broker/rabbitmq.ts";
 import { type CloudConfig, ConfigError, readConfig } from "./config.ts";
 import { openDispatch } from "./dispatch.ts";
 import { createApp } from "./http/app.ts";
+import { openHttpServer } from "./http/server.ts";
 import { openIdentity } from "./identity/identity.ts";
 import { CloudEventBus } from "./observe/events.ts";
 import { createLog, type Log } from "./observe/log.ts";
@@ -27,10 +26,8 @@ import { openSweeper } from "./operations/sweep.ts";
 import { openElsewhere } from "./results/elsewhere.ts";
 import { openIntake } from "./results/intake.ts";
 import { openRecorder } from "./results/recorder.ts";
-import { openEmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { FunctionCache } from "./store/function-cache.ts";
-import { migrate, readMigrations } from "./store/migrate.ts";
-import { openPool } from "./store/pool.ts";
+import { openStore } from "./store/open-store.ts";
 import { openHub } from "./stream/hub.ts";
 import { openStream } from "./stream/websocket.ts";
 
@@ -38,28 +35,6 @@ const { version } = packageDocument;
 
 /** Exit statuses: the configuration cannot be used; the cloud could not start. */
 const exitStatus = { misconfigured: 2, failed: 1 } as const;
-
-const starting: RequestListener = (_request, response) => {
-	const problem = toProblem(new Fault("NOT_READY", "The cloud is starting: try again in a second."));
-	response.writeHead(problem.http_status_code, { "content-type": "application/json", "retry-after": "1" });
-	response.end(JSON.stringify(problem));
-};
-
-function listen(server: Server, config: CloudConfig): Promise<number> {
-	return new Promise((resolve, reject) => {
-		server.once("error", (cause: NodeJS.ErrnoException) =>
-			reject(
-				cause.code === "EADDRINUSE"
-					? new Error(`port ${config.port} of ${config.host} is taken: stop who has it, or set ERRAND_CLOUD_PORT`, { cause })
-					: cause,
-			),
-		);
-		server.listen(config.port, config.host, () => {
-			const address = server.address();
-			resolve(typeof address === "object" && address !== null ? address.port : config.port);
-		});
-	});
-}
 
 function openBroker(config: CloudConfig, log: Log): Promise<Broker> | Broker {
 	const { broker } = config;
@@ -70,30 +45,25 @@ function openBroker(config: CloudConfig, log: Log): Promise<Broker> | Broker {
 	return openEmbeddedBroker({ directory: join(config.stateDirectory, "broker"), host, port, log, ...publicUrl });
 }
 
-function openBlobs({ blobs }: CloudConfig): Promise<BlobStore> | BlobStore {
-	return blobs.kind === "s3" ? openS3(blobs) : openBlobDirectory({ directory: blobs.directory });
+function openBlobs({ blobs, stateDirectory }: CloudConfig): Promise<BlobStore> {
+	return blobs.kind === "s3"
+		? openS3Blobs({ ...blobs, spoolDirectory: join(stateDirectory, "spool") })
+		: openBlobDirectory({ directory: blobs.directory });
 }
 
 /** Resolves when the cloud takes requests; `close` ends everything in the reverse order. */
 async function open(config: CloudConfig, log: Log): Promise<{ url: string; close(): Promise<void> }> {
 	await using stack = new AsyncDisposableStack();
 	await mkdir(config.stateDirectory, { recursive: true, mode: 0o700 });
-	let handle: RequestListener = starting;
-	const server = createServer((request, response) => handle(request, response));
-	const port = await listen(server, config);
-	stack.defer(() => closeServer(server));
-	const url = config.publicUrl ?? `http://localhost:${port}`;
+	const server = await openHttpServer({ host: config.host, port: config.port, log });
+	stack.defer(() => server.close());
+	const url = config.publicUrl ?? `http://localhost:${server.port}`;
 
-	let databaseUrl = config.databaseUrl;
-	const alone = databaseUrl === undefined;
-	if (databaseUrl === undefined) {
-		const postgres = await openEmbeddedPostgres({ directory: join(config.stateDirectory, "postgres"), log });
-		stack.defer(() => postgres.close());
-		databaseUrl = postgres.url;
-	}
-	const database = openPool({ url: databaseUrl, log });
-	stack.defer(() => database.close());
-	await migrate(database, await readMigrations(), log);
+	const store = await openStore({ url: config.databaseUrl, directory: join(config.stateDirectory, "postgres"), log });
+	stack.defer(() => store.close());
+	const { database } = store;
+	// Nobody else can use a database of our own.
+	const alone = store.embedded !== undefined;
 
 	const identity = await openIdentity({
 		db: database,
@@ -101,8 +71,8 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 		stateDirectory: config.stateDirectory,
 		log,
 		version,
-		...(config.accessTokenS === undefined ? {} : { lifetimes: { accessTokenS: config.accessTokenS } }),
-		...(config.outsideIssuer === undefined ? {} : { outsideIssuer: config.outsideIssuer }),
+		lifetimes: { accessTokenS: config.accessTokenS },
+		...(config.outsideIssuer && { outsideIssuer: config.outsideIssuer }),
 	});
 	stack.defer(() => identity.close());
 	const blobs = await openBlobs(config);
@@ -155,21 +125,11 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	});
 	const hub = openHub({ events, resultsAfter: operations.resultsAfter, log, alone });
 	stack.defer(() => hub.close());
-	const stream = openStream({ app, hub, operations, verifier, log });
+	const stream = openStream({ app, hub, operations, verifier, log, metrics });
 	stack.defer(() => stream.close());
-	server.on("upgrade", stream.upgrade);
-	handle = app.handle;
+	server.serve({ handle: app.handle, upgrade: stream.upgrade });
 	const ready = stack.move();
 	return { url, close: () => ready.disposeAsync() };
-}
-
-/** No new requests; those under way are answered, idle connections end at once. */
-async function closeServer(server: Server): Promise<void> {
-	const closed = new Promise((resolve) => server.close(resolve));
-	server.closeIdleConnections();
-	const patience = setTimeout(() => server.closeAllConnections(), 3_000);
-	await closed;
-	clearTimeout(patience);
 }
 
 async function main(): Promise<void> {

@@ -68,7 +68,7 @@ export async function runJob(
 		indent(formatTable(everyThird(hours.map(([hour], at) => ({ hour, ...(byHour[at] as HourOfDay) }))), hourColumns)),
 	);
 	line();
-	line("Airports by state (airports.csv: U.S. Department of Transportation), shell:");
+	line("Airports by state (airports.csv: Data.gov), shell:");
 	line(indent(stdout.trimEnd()));
 
 	line();

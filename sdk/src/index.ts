@@ -7,6 +7,7 @@
  * console.log(await executor.submit((a: number, b: number) => a + b, 2, 3));
  * ```
  */
+export { type DeviceLoginRequest, type DevicePrompt, type DeviceTokens, requestDeviceLogin } from "./auth/device-flow.ts";
 export {
 	type ClientCredentialsOptions,
 	clientCredentialsTokenSource,
@@ -53,6 +54,7 @@ export type { RemoteFunction } from "./function/remote-function.ts";
 export { type ShellArguments, type ShellOptions, type ShellValue, shell } from "./function/shell.ts";
 export type { FutureState, OutputStream, Progress, TaskFuture } from "./future.ts";
 export type { Log } from "./log.ts";
+export { deviceLogin, type LoginOptions, type LogoutOptions, logout } from "./login.ts";
 export type { RestOptions } from "./rest.ts";
 export { type Keywords, keywords } from "./serialize/arguments.ts";
 export type { ShellResult } from "./serialize/result.ts";

@@ -103,7 +103,7 @@ describe.each(deploymentNames)("the story on the %s deployment", (name) => {
 		let pid = 0;
 		for await (const line of future.stdout()) {
 			pid = Number(line);
-			future.cancel();
+			void future.cancel();
 		}
 		await expect(future).rejects.toBeInstanceOf(CancelledError);
 		expect(await future.status()).toBe("cancelled");

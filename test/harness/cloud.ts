@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Client, deviceLogin } from "@errand/sdk";
+import { Client, requestDeviceLogin } from "@errand/sdk";
 import { randomPort } from "./ports.ts";
 import { LoggedProcess } from "./process.ts";
 
@@ -65,14 +65,14 @@ export class TestCloud {
 	/** A new account and its access token, got by the device flow that the operator approves. */
 	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
 		await this.createAccount(username);
-		const credentials = await deviceLogin({
+		const tokens = await requestDeviceLogin({
 			cloudUrl: this.url,
 			onPrompt: ({ userCode }) => this.#approve(userCode, username),
 		});
 		return {
-			token: credentials.accessToken,
-			refreshToken: credentials.refreshToken,
-			client: new Client({ cloudUrl: this.url, token: credentials.accessToken }),
+			token: tokens.accessToken,
+			refreshToken: tokens.refreshToken,
+			client: new Client({ cloudUrl: this.url, token: tokens.accessToken }),
 		};
 	}
 

@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type Client, Executor, python, shell } from "@errand/sdk";
+import { Executor, python, shell } from "@errand/sdk";
 import { type Deployment, type DeploymentName, deploymentNames, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
@@ -79,9 +79,8 @@ async function throughput(
 }
 
 async function measure(name: DeploymentName): Promise<Figures> {
-	const deployment = await startDeployment(name, { ERRAND_CLOUD_LOG_LEVEL: "warn,ready" });
-	let client: Client;
-	({ client } = await deployment.cloud.login("bench"));
+	const deployment = await startDeployment(name, { ERRAND_CLOUD_LOG_LEVEL: "info" });
+	const { client } = await deployment.cloud.login("bench");
 	const config = "workers_per_node: 2\n";
 	const endpoint = await TestEndpoint.configure(deployment.cloud, client, { config });
 	const executor = new Executor({ endpoint: endpoint.id, client });

@@ -113,6 +113,7 @@ class ReturningConnection implements Connection {
 	readonly #changes = new EventEmitter().setMaxListeners(0);
 	#state: State = { name: "waiting" };
 	#publisher: ChannelPublisher | undefined;
+	#tenantsEnded: Promise<unknown> = Promise.resolve();
 	readonly #running: Promise<void>;
 
 	constructor(options: ConnectionOptions) {
@@ -154,7 +155,8 @@ class ReturningConnection implements Connection {
 			const reason = new Error(`the connection '${this.#options.name}' to the broker is closed`);
 			this.#move({ name: "closed", reason });
 			// Channels first: amqplib would let the close of the connection overtake what waits in a channel.
-			await Promise.all([...this.#tenants].map((tenant) => tenant.end(reason)));
+			this.#tenantsEnded = Promise.all([...this.#tenants].map((tenant) => tenant.end(reason)));
+			await this.#tenantsEnded;
 			this.#tenants.clear();
 			await model?.close().catch(() => undefined);
 			this.#ending.abort(reason);
@@ -199,6 +201,7 @@ class ReturningConnection implements Connection {
 				}
 				for (const tenant of this.#tenants) await tenant.attach(model);
 				if (this.#isClosed()) {
+					await this.#tenantsEnded;
 					await model.close().catch(() => undefined);
 					return;
 				}

@@ -52,7 +52,10 @@ export class ChannelConsumer implements Tenant {
 		this.#closed = true;
 		this.#live = undefined;
 		live?.acks.flush();
-		await live?.channel.close().catch(() => undefined);
+		if (!live) return;
+		// amqplib leaves the close of a channel unanswered when the connection ends meanwhile; the event always comes.
+		const gone = new Promise<void>((resolve) => live.channel.once("close", () => resolve()));
+		await Promise.race([gone, live.channel.close().catch(() => undefined)]);
 	}
 
 	#deliver(live: { channel: Channel; acks: AckBatch }, message: ConsumeMessage): void {

@@ -16,7 +16,7 @@ export interface OutsideIssuerConfig {
 	/** Which claims say what; the standard ones if not given. */
 	claims?: { username?: string; name?: string; email?: string; scope?: string };
 	/** A scope or role that its tokens must carry; none if not given. */
-	requiredScope?: string;
+	requiredScope?: string | undefined;
 	/** Subjects who administer this cloud. */
 	administrators?: readonly string[];
 }

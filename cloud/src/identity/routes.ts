@@ -198,7 +198,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	// ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 	router.get("/v1/accounts", async (request, response) => {
 		requireAdministrator(await authenticate(request, verifiers.compute));
-		response.json({ items: await accounts.listAccounts() });
+		response.json({ items: await accounts.listAccounts(), next_cursor: null });
 	});
 	router.post("/v1/accounts", json, async (request, response) => {
 		const caller = await authenticate(request, verifiers.compute);

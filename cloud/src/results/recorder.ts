@@ -65,6 +65,8 @@ export function openRecorder(ports: {
 			try {
 				await recordPieces(pieces);
 			} catch (cause) {
+				// It may have been committed all the same: readers must look before anything later is told.
+				events.emit("results:uncertain");
 				// One bad row must not hold back the others: each message on its own, and the bad one fails alone.
 				for (const piece of pieces) {
 					if (pieces.length === 1) failed.set(piece, cause);

@@ -43,10 +43,12 @@ export class BlockSupervisor {
 		const supervisor = new BlockSupervisor(options);
 		const kept = await readBlocks(options.path);
 		const living = await options.scheduler.listOurs();
+		const known = await options.scheduler.poll(kept.map(jobOf).filter((job) => job !== undefined));
 		for (const block of kept) {
-			const job = living.get(block.id);
+			// A block whose submit was cut short is found by its id; any other has a job to ask for.
+			const job = jobOf(block) ?? living.get(block.id);
 			living.delete(block.id);
-			if (job === undefined) continue;
+			if (job === undefined || known.get(job)?.state === "ended") continue;
 			const { state } = block;
 			const adopted: Block =
 				state.at === "requested"

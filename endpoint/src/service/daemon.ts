@@ -65,6 +65,8 @@ export interface Daemon {
 	readonly ending: Promise<Error | undefined>;
 	/** Takes nothing new, lets tasks run for the grace, ends managers unless they are to be kept, delivers, closes. */
 	stop(options?: { hurry?: boolean }): Promise<void>;
+	/** Lets go of everything at once and in no order: managers, the lease and what is not written yet are left as they are. */
+	abandon(): Promise<void>;
 }
 
 /** Resolves when the endpoint is registered and takes tasks as soon as the broker answers. */
@@ -427,6 +429,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		await lease.release();
 	}
 
+	async function abandon(): Promise<void> {
+		if (phase === "stopping") return;
+		phase = "stopping";
+		lease.abandon();
+		await close(0);
+	}
+
 	async function close(waitMs: number): Promise<void> {
 		clearInterval(ticking);
 		turn();
@@ -448,12 +457,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		ending: ending.promise,
 		async stop(how) {
 			const failed = await Promise.race([ending.promise, Promise.resolve("running" as const)]);
-			if (failed instanceof Error) {
-				// Another daemon has the endpoint, or nothing can be recorded any more: managers are left to whoever comes next.
-				phase = "stopping";
-				lease.abandon();
-				await close(0);
-			} else await stop(how);
+			// Another daemon has the endpoint, or nothing can be recorded any more: managers are left to whoever comes next.
+			if (failed instanceof Error) await abandon();
+			else await stop(how);
 		},
+		abandon,
 	};
 }

@@ -41,5 +41,6 @@ test("what needs files or a login says so in a browser", async () => {
 	await expect(platform.readSource("a.py")).rejects.toBeInstanceOf(CaptureError);
 	await expect(platform.bundle({ file: "a.ts", name: "f" })).rejects.toThrow(/file system/);
 	expect(() => platform.storedTokens(undefined)).toThrow(/a token must be given/);
+	await expect(platform.logout()).rejects.toThrow(/stores no logins/);
 	expect(() => platform.stripTypes("(a: number) => a")).toThrow(/compile it first/);
 });

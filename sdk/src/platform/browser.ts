@@ -6,12 +6,19 @@ function noFiles(what: string): CaptureError {
 	return new CaptureError(`${what} needs the file system, which a browser does not have: give the source text instead`);
 }
 
+function noLogins(): TypeError {
+	return new TypeError("a browser stores no logins: runDeviceFlow gives tokens, or the page signs in by itself");
+}
+
 export const platform: Platform = {
 	defaultCloudUrl: () => globalThis.location.origin,
 
 	storedTokens() {
 		throw new TypeError("in a browser a token must be given: new Executor({ token, … })");
 	},
+
+	deviceLogin: async () => Promise.reject(noLogins()),
+	logout: async () => Promise.reject(noLogins()),
 
 	openSocket(url, accessToken, listener) {
 		const socket = new WebSocket(url, ["errand.v1", `bearer.${accessToken}`]);

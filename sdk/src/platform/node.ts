@@ -6,6 +6,7 @@ import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WebSocket } from "ws";
 import { fileTokenSource } from "../auth/credential-store.ts";
+import { deviceLogin, logout } from "../auth/device-login.ts";
 import { staticTokenSource, type TokenSource } from "../auth/token-source.ts";
 import { CaptureError, CloudError } from "../errors.ts";
 import type { Platform } from "./platform.ts";
@@ -55,6 +56,9 @@ export const platform: Platform = {
 			{ httpStatus: 401 },
 		);
 	},
+
+	deviceLogin,
+	logout,
 
 	openSocket(url, accessToken, listener) {
 		const socket = new WebSocket(url, {

@@ -2,6 +2,7 @@
  * The port to what Node and the browser do differently: tokens at rest, WebSockets with headers, files, bundling.
  * `#platform` in package.json chooses `node.ts` or `browser.ts`.
  */
+import type { DeviceFlowOptions } from "../auth/device-flow.ts";
 import type { TokenSource } from "../auth/token-source.ts";
 
 /** What is told about one WebSocket. After `onClose` nothing more is told. */
@@ -28,11 +29,26 @@ interface BundleRequest {
 	name: string;
 }
 
+export interface LoginOptions extends DeviceFlowOptions {
+	/** Where logins are stored: `$ERRAND_HOME`, else `~/.errand`, unless told. */
+	directory?: string;
+}
+
+export interface LogoutOptions {
+	directory?: string;
+	/** The current one unless told. */
+	cloudUrl?: string;
+}
+
 export interface Platform {
 	/** The cloud to use when nobody said which. */
 	defaultCloudUrl(): string;
 	/** What `errand login` stored for this cloud (or the current one). Refuses where there is no such place. */
 	storedTokens(cloudUrl: string | undefined): TokenSource;
+	/** Logs a person in by the device flow, and stores the login. Refuses where there is no such place. */
+	deviceLogin(options: LoginOptions): Promise<{ cloudUrl: string }>;
+	/** Ends a stored login; undefined when there was none. */
+	logout(options?: LogoutOptions): Promise<string | undefined>;
 	openSocket(url: string, accessToken: string, listener: SocketListener): Socket;
 	/** A module with everything it imports but the runtime's own, as one ES module. Rejects with a CaptureError. */
 	bundle(request: BundleRequest): Promise<string>;

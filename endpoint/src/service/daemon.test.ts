@@ -1,0 +1,319 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+	decodeMessage,
+	Fault,
+	type FunctionId,
+	idFromBytes,
+	idToBytes,
+	joinBuffer,
+	newId,
+	pack,
+	serializations,
+	type TaskId,
+} from "@errand/proto";
+import {
+	create,
+	FunctionSchema,
+	fromBinary,
+	type Resources,
+	ResourcesSchema,
+	type Result,
+	ResultBatchSchema,
+	Runtime,
+	TaskBatchSchema,
+	toBinary,
+} from "@errand/proto/wire";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { parseConfig } from "../config/config.ts";
+import { openLocalScheduler } from "../scheduler/local/local.ts";
+import type { CloudClient } from "../uplink/cloud-client.ts";
+import type { Uplink, UplinkEvents, UplinkOptions } from "../uplink/uplink.ts";
+import { type Daemon, openDaemon } from "./daemon.ts";
+import { silentLogger } from "./logger.ts";
+
+const managerProgram = fileURLToPath(new URL("../manager/main.ts", import.meta.url));
+const encoder = new TextEncoder();
+
+/** The cloud and the broker as one double at the daemon's two ports: what is confirmed is kept, what is not is lost. */
+class FakeCloud {
+	events: UplinkEvents | undefined;
+	readonly results = new Map<TaskId, Result>();
+	recordedTwice = 0;
+	/** False: nothing is confirmed, as without a network. */
+	confirms = true;
+	heartbeats: Record<string, unknown>[] = [];
+	leaseHolder: string | undefined;
+
+	readonly client: CloudClient = {
+		takeLease: async (request) => {
+			if (
+				this.leaseHolder !== undefined &&
+				this.leaseHolder !== request.holder_id &&
+				this.leaseHolder !== request.replaces_holder_id
+			)
+				throw new Fault("LEASE_HELD", "held by node7 (process 42)");
+			this.leaseHolder = request.holder_id;
+			const { holder_id, host, pid } = request;
+			return { epoch: 1, holder_id, host, pid, expires_at: new Date().toISOString(), ttl_ms: 300 };
+		},
+		releaseLease: async () => {
+			this.leaseHolder = undefined;
+		},
+		register: async () => {
+			const place = { connection_url: "", exchange: "", queue: "" };
+			const publish = {
+				...place,
+				queue_publish_kwargs: {
+					exchange: "",
+					routing_key: "",
+					mandatory: true as const,
+					properties: { delivery_mode: 2 as const },
+				},
+			};
+			return {
+				endpoint_id: newId(),
+				task_queue_info: place,
+				command_queue_info: place,
+				result_queue_info: publish,
+				heartbeat_queue_info: publish,
+				report_queue_info: publish,
+				warnings: [],
+			};
+		},
+		version: async () => ({}),
+		blobs: {
+			download: () => Promise.reject(new Fault("BLOB_NOT_FOUND", "no blobs here")),
+			upload: async () => undefined,
+		},
+	};
+
+	connect = ({ events }: UplinkOptions): Uplink => {
+		this.events = events;
+		setImmediate(() => events.connected());
+		return {
+			connected: true,
+			publishResults: async (bytes) => {
+				if (!this.confirms) return new Promise(() => undefined);
+				for (const result of fromBinary(ResultBatchSchema, bytes).results) {
+					const id = idFromBytes<TaskId>(result.taskId);
+					if (this.results.has(id)) this.recordedTwice++;
+					this.results.set(id, result);
+				}
+			},
+			publishReports: () => undefined,
+			heartbeat: async (body) => {
+				this.heartbeats.push(decodeMessage("ep_status_report", body).global_state);
+			},
+			close: async () => undefined,
+		};
+	};
+}
+
+let home: string;
+let directory: string;
+let cloud: FakeCloud;
+let daemons: Daemon[];
+
+beforeEach(() => {
+	home = mkdtempSync(join(tmpdir(), "errand-daemon-"));
+	directory = join(home, "local");
+	mkdirSync(directory);
+	cloud = new FakeCloud();
+	daemons = [];
+});
+afterEach(async () => {
+	for (const daemon of daemons) await daemon.stop({ hurry: true });
+	rmSync(home, { recursive: true, force: true });
+});
+
+async function start(config = ""): Promise<Daemon> {
+	const daemon = await openDaemon({
+		directory,
+		endpointId: newId(),
+		config: parseConfig(`workers_per_node: 2\ncores_per_node: 2\n${config}`, "config.yaml", directory),
+		version: "0.1.0",
+		cloud: cloud.client,
+		scheduler: openLocalScheduler({ directory, log: silentLogger }),
+		managerProgram,
+		log: silentLogger,
+		connect: cloud.connect,
+	});
+	daemons.push(daemon);
+	return daemon;
+}
+
+const functionId = newId<FunctionId>();
+
+function batchOf(
+	source: string,
+	argumentLists: readonly unknown[][],
+	resources: Partial<Resources> = {},
+): { bytes: Uint8Array; ids: TaskId[] } {
+	const ids = argumentLists.map(() => newId<TaskId>());
+	const bytes = toBinary(
+		TaskBatchSchema,
+		create(TaskBatchSchema, {
+			functions: [
+				create(FunctionSchema, {
+					id: idToBytes(functionId),
+					runtime: Runtime.JAVASCRIPT,
+					name: "f",
+					code: encoder.encode(pack([joinBuffer(serializations.javascriptSource, `f:${source}`)])),
+				}),
+			],
+			tasks: argumentLists.map((list, at) => ({
+				id: idToBytes(ids[at] as TaskId),
+				functionId: idToBytes(functionId),
+				groupId: idToBytes(newId()),
+				payload: encoder.encode(pack([joinBuffer("11", JSON.stringify(list)), joinBuffer("11", "{}")])),
+				resources: create(ResourcesSchema, resources as Resources),
+			})),
+		}),
+	);
+	return { bytes, ids };
+}
+
+const answerOf = (id: TaskId): unknown => {
+	const outcome = cloud.results.get(id)?.outcome;
+	return outcome?.case === "value" ? JSON.parse(new TextDecoder().decode(outcome.value).slice(3)) : outcome?.value;
+};
+const ended = (ids: readonly TaskId[]) =>
+	vi.waitFor(() => expect(ids.filter((id) => !cloud.results.has(id))).toEqual([]), { timeout: 20_000, interval: 20 });
+const running = () =>
+	vi.waitFor(() => expect(cloud.heartbeats.at(-1)?.managers).toBe(1), { timeout: 15_000, interval: 20 });
+
+/** As a kill -9: the daemon's object is forgotten, its connections break, nothing is closed in order. */
+async function crash(daemon: Daemon): Promise<void> {
+	daemons.splice(daemons.indexOf(daemon), 1);
+	await daemon.abandon();
+}
+
+describe("the daemon with a real manager and real workers", () => {
+	test("tasks come in, run and go out; the endpoint tells how it is", async () => {
+		await start();
+		const { bytes, ids } = batchOf(
+			"export const f = (x) => x * 2;",
+			Array.from({ length: 300 }, (_, i) => [i]),
+		);
+		await cloud.events?.taskBatch(bytes);
+		await ended(ids);
+		expect(ids.map(answerOf)).toEqual(ids.map((_, i) => i * 2));
+		expect(cloud.heartbeats.at(-1)).toMatchObject({ active: true, total_workers: 2, managers: 1, scheduler: "local" });
+	});
+
+	test("NEW-7: a batch that the broker delivers twice runs once", async () => {
+		await start();
+		const { bytes, ids } = batchOf("export const f = () => 1;", [[], []]);
+		await Promise.all([cloud.events?.taskBatch(bytes), cloud.events?.taskBatch(bytes)]);
+		await ended(ids);
+		await cloud.events?.taskBatch(bytes);
+		const { bytes: more, ids: moreIds } = batchOf("export const f = () => 1;", [[]]);
+		await cloud.events?.taskBatch(more);
+		await ended(moreIds);
+		expect(cloud.recordedTwice).toBe(0);
+	});
+
+	test("GC-7, NEW-5: running, waiting and unseen tasks are cancelled", async () => {
+		await start();
+		const { bytes, ids } = batchOf("export const f = () => new Promise((r) => setTimeout(r, 1e6));", [[], [], []]);
+		const later = batchOf("export const f = () => 1;", [[]]);
+		await cloud.events?.taskBatch(bytes);
+		await running();
+		await cloud.events?.command({
+			command: "cmd_cancel_tasks",
+			kwargs: { task_ids: [...ids, ...later.ids], grace_ms: 200 },
+		});
+		await cloud.events?.taskBatch(later.bytes);
+		await ended([...ids, ...later.ids]);
+		for (const id of [...ids, ...later.ids]) expect(cloud.results.get(id)?.cancelled).toBe(true);
+	});
+
+	test("NEW-7, HQ-13: managers outlive the daemon; after a restart what ran is not run again and its results come", async () => {
+		const marks = join(home, "marks");
+		const source =
+			"import { appendFileSync } from 'node:fs'; export const f = async (ms, file, i) => { appendFileSync(file, i + '\\n'); await new Promise((r) => setTimeout(r, ms)); return i; };";
+		const first = await start();
+		const { bytes, ids } = batchOf(
+			source,
+			[0, 1, 2, 3].map((i) => [800, marks, i]),
+		);
+		await cloud.events?.taskBatch(bytes);
+		await vi.waitFor(() => expect(readFileSync(marks, "utf8").split("\n").length).toBeGreaterThan(2), {
+			timeout: 15_000,
+			interval: 20,
+		});
+		await crash(first);
+		await start();
+		await ended(ids);
+		expect(ids.map(answerOf)).toEqual([0, 1, 2, 3]);
+		expect(execFileSync("sort", [marks]).toString()).toBe("0\n1\n2\n3\n");
+		expect(cloud.recordedTwice).toBe(0);
+	});
+
+	test("NEW-7: results that the broker did not confirm go out after the next start", async () => {
+		const first = await start();
+		cloud.confirms = false;
+		const { bytes, ids } = batchOf("export const f = (x) => x;", [[1], [2]]);
+		await cloud.events?.taskBatch(bytes);
+		await running();
+		await vi.waitFor(() => expect(cloud.heartbeats.at(-1)?.managers).toBe(1));
+		await first.stop();
+		expect(cloud.results.size).toBe(0);
+		cloud.confirms = true;
+		await start();
+		await ended(ids);
+		expect(ids.map(answerOf)).toEqual([1, 2]);
+	});
+
+	test("HQ-8: a manager that is killed takes no task with it: what it ran is run again", async () => {
+		await start();
+		const { bytes, ids } = batchOf(
+			"export const f = () => new Promise((r) => setTimeout(() => r(process.pid), 1500));",
+			[[], []],
+		);
+		await cloud.events?.taskBatch(bytes);
+		await running();
+		const pid = execFileSync("pgrep", ["-f", `${managerProgram}$`])
+			.toString()
+			.split("\n")
+			.map(Number)
+			.find(
+				(one) =>
+					one > 0 &&
+					execFileSync("cat", [`/proc/${one}/environ`])
+						.toString()
+						.includes(`ERRAND_ENDPOINT_DIRECTORY=${directory}\0`),
+			);
+		process.kill(pid as number, "SIGKILL");
+		await ended(ids);
+		for (const id of ids) expect(cloud.results.get(id)?.outcome.case).toBe("value");
+	});
+
+	test("stopping ends managers and workers, says so, and leaves the lease", async () => {
+		const daemon = await start();
+		const { bytes, ids } = batchOf("export const f = () => 1;", [[]]);
+		await cloud.events?.taskBatch(bytes);
+		await ended(ids);
+		await daemon.stop();
+		expect(cloud.heartbeats.at(-1)).toMatchObject({ active: false, heartbeat_period: 0 });
+		expect(cloud.leaseHolder).toBeUndefined();
+		expect(await openLocalScheduler({ directory, log: silentLogger }).listOurs()).toEqual(new Map());
+	});
+
+	test("NEW-24: a daemon that loses its lease stops at once and leaves managers alone", async () => {
+		const daemon = await start();
+		await running();
+		cloud.leaseHolder = newId();
+		const error = await daemon.ending;
+		expect(error?.message).toBe("held by node7 (process 42)");
+		await daemon.stop();
+		const scheduler = openLocalScheduler({ directory, log: silentLogger });
+		const jobs = await scheduler.listOurs();
+		expect(jobs.size).toBe(1);
+		await scheduler.cancel([...jobs.values()], 1000);
+	});
+});
