@@ -6,16 +6,16 @@ import { build, type Plugin } from "esbuild";
 const root = join(import.meta.dirname, "../..");
 
 /** Bundle → its entry in the repository. */
-export const bundles = {
+const bundles = {
 	"errand.mjs": "sdk/cli/main.ts",
 	"endpoint.mjs": "endpoint/src/main.ts",
 	"manager.mjs": "endpoint/src/manager/main.ts",
 	"worker.mjs": "endpoint/src/worker/main.ts",
 } as const;
 
-export type BundleName = keyof typeof bundles;
+type BundleName = keyof typeof bundles;
 
-export const pythonWorker = "endpoint/src/worker/python/worker.py";
+const pythonWorker = "endpoint/src/worker/python/worker.py";
 
 /** Packages written for CommonJS ask for `require`. */
 const banner = `import { createRequire as errandCreateRequire } from "node:module"; const require = errandCreateRequire(import.meta.url);`;

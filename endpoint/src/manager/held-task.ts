@@ -25,7 +25,7 @@ export interface HeldTask {
 	stopGraceMs: number;
 }
 
-export type Wanted = Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">;
+type Wanted = Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">;
 
 export type WorkerKind = "node" | "python";
 

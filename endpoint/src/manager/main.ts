@@ -10,6 +10,7 @@ import {
 	type ManagerMessage,
 	ManagerMessageSchema,
 	PulseSchema,
+	type Welcome,
 } from "@errand/proto/wire";
 import { workerMarker } from "../worker/strays.ts";
 import type { WorkerKind } from "./held-task.ts";
@@ -86,38 +87,33 @@ const link: Link = new Link(
 	{ ...options, log },
 	{
 		hello: () => hello(),
-		received: (message) => handlers[message.message.case ?? "welcome"]?.(message.message as never),
+		received: (message) => onMessage(message),
 		drained: () => outbox.drained(),
 		lost: () => onLost(),
 	},
 );
 
-type Handlers = {
-	[C in NonNullable<DaemonMessage["message"]["case"]>]: (
-		message: Extract<DaemonMessage["message"], { case: C }>,
-	) => void;
-};
-
 let orphanLimitMs = options.orphanLimitMs;
 let orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
 let pulseTimer: NodeJS.Timeout | undefined;
 
-const handlers: Handlers = {
-	welcome: ({ value }) => {
-		if (value === undefined) return; // a message of a newer daemon
-		clearTimeout(orphanTimer);
-		if (value.orphanLimitMs > 0) orphanLimitMs = value.orphanLimitMs;
-		manager.abandon(value.unwantedTaskIds);
-		manager.attached(value.inlineLimitBytes);
-		outbox.attach({ write: (message) => link.write(message) });
-		clearInterval(pulseTimer);
-		if (value.pulseIntervalMs > 0) pulseTimer = setInterval(pulse, value.pulseIntervalMs);
-	},
-	tasks: ({ value }) => manager.accept(value),
-	cancel: ({ value }) => manager.cancel(value.taskIds, value.graceMs),
-	resultAck: ({ value }) => outbox.forget(value.taskIds),
-	drain: ({ value }) => void endDrained(value.reason),
-};
+function onMessage({ message }: DaemonMessage): void {
+	if (message.case === "welcome") onWelcome(message.value);
+	else if (message.case === "tasks") manager.accept(message.value);
+	else if (message.case === "cancel") manager.cancel(message.value.taskIds, message.value.graceMs);
+	else if (message.case === "resultAck") outbox.forget(message.value.taskIds);
+	else if (message.case === "drain") void endDrained(message.value.reason);
+}
+
+function onWelcome(welcome: Welcome): void {
+	clearTimeout(orphanTimer);
+	if (welcome.orphanLimitMs > 0) orphanLimitMs = welcome.orphanLimitMs;
+	manager.abandon(welcome.unwantedTaskIds);
+	manager.attached(welcome.inlineLimitBytes);
+	outbox.attach({ write: (message) => link.write(message) });
+	clearInterval(pulseTimer);
+	if (welcome.pulseIntervalMs > 0) pulseTimer = setInterval(pulse, welcome.pulseIntervalMs);
+}
 
 function hello(): ManagerMessage {
 	const value = create(HelloSchema, {

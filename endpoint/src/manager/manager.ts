@@ -5,10 +5,12 @@ import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
 	type Function as FunctionMessage,
+	OutputChunkSchema,
 	OutputStream,
 	type Report,
 	ReportSchema,
 	type Result,
+	StateChangeSchema,
 	type Task,
 	type TaskBatch,
 	type TaskDone,
@@ -278,40 +280,48 @@ export class Manager {
 	/** What can be known of a running task without its worker's help. */
 	#look(): void {
 		const nowMs = Date.now();
-		let busy = false;
-		for (const worker of this.#dispatcher.workers) {
-			const [task] = worker.inFlight;
-			if (task === undefined) continue;
-			busy = true;
-			if (nowMs - worker.headSinceMs < watchIntervalMs) continue;
-			this.#tellRunning(worker, task);
-			for (const [stream, file] of streamsOf(worker)) {
-				this.#carry(task, stream, file, file.sizeBytes);
-				file.emptyWhenCut();
-			}
-			const { memoryBytes } = task.resources;
-			if (memoryBytes > 0 && residentBytes(worker.pid) > memoryBytes) this.#stopRunning(worker, task, "memory", 0);
+		const busy = [...this.#dispatcher.workers].filter((worker) => worker.inFlight.length > 0);
+		if (busy.length === 0) {
+			clearInterval(this.#watch);
+			this.#watch = undefined;
 		}
-		if (busy) return;
-		clearInterval(this.#watch);
-		this.#watch = undefined;
+		for (const worker of busy) {
+			const [task] = worker.inFlight;
+			if (task === undefined || nowMs - worker.headSinceMs < watchIntervalMs) continue;
+			const sizes = streamsOf(worker).map(([, file]) => file.sizeBytes);
+			// A task behind this one prints only after this one was answered: when replies have been read once more and
+			// it is still the first, everything up to these sizes is its own.
+			setImmediate(() => {
+				if (worker.inFlight[0] === task && worker.life !== "gone") this.#lookAt(worker, task, sizes);
+			});
+		}
+	}
+
+	#lookAt(worker: WorkerProcess, task: HeldTask, sizes: readonly number[]): void {
+		this.#tellRunning(worker, task);
+		for (const [at, [stream, file]] of streamsOf(worker).entries()) {
+			this.#carry(task, stream, file, sizes[at] ?? 0);
+			if (worker.inFlight.length === 1) file.emptyWhenCut();
+		}
+		const { memoryBytes } = task.resources;
+		if (memoryBytes > 0 && residentBytes(worker.pid) > memoryBytes) this.#stopRunning(worker, task, "memory", 0);
 	}
 
 	#tellRunning(worker: WorkerProcess, task: HeldTask): void {
 		if (worker.headReported) return;
 		worker.headReported = true;
-		const value = { state: TaskState.RUNNING, host: this.#settings.place.host };
-		this.#report(task, { case: "state", value: value as never }, worker.headSinceMs * 1000);
+		const value = create(StateChangeSchema, { state: TaskState.RUNNING, host: this.#settings.place.host });
+		this.#report(task, { case: "state", value }, worker.headSinceMs * 1000);
 	}
 
 	#carry(task: HeldTask, stream: OutputStream, file: OutputFile, endBytes: number): void {
 		if (!file.hasNews(endBytes)) return;
 		for (const chunk of file.read(endBytes))
-			this.#report(task, { case: "output", value: { stream, ...chunk } as never });
+			this.#report(task, { case: "output", value: create(OutputChunkSchema, { stream, ...chunk }) });
 	}
 
 	#report(task: HeldTask, event: Report["event"], atUs = Date.now() * 1000): void {
-		this.#settings.outbox.addReport(create(ReportSchema, { taskId: task.message.id, atUs, event } as never));
+		this.#settings.outbox.addReport(create(ReportSchema, { taskId: task.message.id, atUs, event }));
 	}
 
 	#replied(worker: WorkerProcess, replies: readonly WorkerReply[]): void {

@@ -157,7 +157,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 	}
 
 	send(message: DaemonMessage["message"]): void {
-		this.#stream?.write(create(DaemonMessageSchema, { message } as never));
+		this.#stream?.write(create(DaemonMessageSchema, { message }));
 	}
 
 	task(definition: FunctionMessage, submission: Submission = {}): Task {
@@ -269,7 +269,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 }
 
 /** A function as the cloud hands it on. */
-export function define(code: Serialization, name: string, content: string): FunctionMessage {
+function define(code: Serialization, name: string, content: string): FunctionMessage {
 	const packed = pack([joinBuffer(code, content)]);
 	return create(FunctionSchema, {
 		id: idToBytes(newId<FunctionId>()),

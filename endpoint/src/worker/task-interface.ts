@@ -3,7 +3,7 @@ import { create, WorkerReplySchema } from "@errand/proto/wire";
 import type { ManagerChannel } from "./manager-channel.ts";
 import type { TaskRunner } from "./run-task.ts";
 
-export interface TaskInterface {
+interface TaskInterface {
 	/** Empty outside a task. */
 	readonly taskId: string;
 	/** The directory of this task alone; the working directory when the function starts. Empty without sandboxes. */

@@ -10,10 +10,9 @@ describe("a command template", () => {
 		["cat {files}", { files: ["a b", 2] }, "cat 'a b' 2"],
 		["awk '{{print $1}}' {n}", { n: 3 }, "awk '{print $1}' 3"],
 		["run {empty} {flag}", { empty: null, flag: true }, "run '' true"],
-		["echo ${HOME} {x-y}", {}, "echo $undefined {x-y}"],
+		["echo {x-y} {}", {}, "echo {x-y} {}"],
 	])("%s", (template, values, text) => {
-		if (template.includes("HOME")) expect(() => fillTemplate(template, values)).toThrow(/value for HOME/);
-		else expect(fillTemplate(template, values)).toBe(text);
+		expect(fillTemplate(template, values)).toBe(text);
 	});
 
 	test("what is missing is named, and what no command can take", () => {

@@ -356,6 +356,12 @@ def on_audit(event, _arguments):
 marker = b"%s=%s\0" % (MARKER.encode(), os.environ.get(MARKER, "").encode())
 
 
+def is_child(pid):
+    with open("/proc/%s/stat" % pid, "rb") as stat:
+        state, parent = stat.read().rpartition(b") ")[2].split()[:2]
+    return int(parent) == os.getpid() and state not in (b"Z", b"X")
+
+
 def kill_strays():
     """Ends every process that descends from this worker, wherever it went: they inherit the marker."""
     for _ in range(10):
@@ -365,8 +371,10 @@ def kill_strays():
                 continue
             try:
                 with open("/proc/%s/environ" % name, "rb") as environ:
-                    if marker not in environ.read():
-                        continue
+                    variables = environ.read()
+                # Between its fork and the end of its exec a process shows no environment: its parent tells then.
+                if marker not in variables and (variables or not is_child(name)):
+                    continue
                 os.kill(int(name), signal.SIGKILL)
                 found += 1
             except OSError:
