@@ -227,6 +227,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			command,
 			connected: () => tell(),
 			disconnected: (reason) => log.warn({ reason }, "uplink: work goes on; results wait for the broker"),
+			refused: (error) => ending.resolve(error),
 		},
 	});
 

@@ -11,7 +11,7 @@ export interface OutgoingMessage {
 	readonly persistent: boolean;
 }
 
-/** Hands one message to the broker; calls back once: confirmed, or not (refused, unroutable, connection lost). */
+/** Hands one message to the broker; calls back later, at most once: confirmed, or refused and to be sent again. */
 export type Transmit = (message: OutgoingMessage, done: (confirmed: boolean) => void) => void;
 
 /** Enough to keep a distant broker busy; a lost connection sends so many twice at most. */
@@ -86,6 +86,6 @@ export class Outbox {
 			this.#waitingBytes -= entry.message.body.length;
 			entry.confirmed.resolve();
 		} else this.#waiting.push(entry);
-		if (confirmed) this.#pump();
+		this.#pump();
 	}
 }

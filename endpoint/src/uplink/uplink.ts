@@ -2,7 +2,7 @@
  * The endpoint's line to the broker: tasks and commands come in, results, reports and heartbeats go out. It connects
  * again by itself; when the broker does not accept its credentials any more it asks the cloud for new ones.
  */
-import { contentTypes, type EndpointCommand, endpointCommand } from "@errand/proto";
+import { contentTypes, type EndpointCommand, endpointCommand, Fault, faults } from "@errand/proto";
 import type { EndpointRegistered } from "@errand/proto/rest";
 import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from "amqplib";
 import type { Logger } from "../service/logger.ts";
@@ -30,6 +30,8 @@ export interface UplinkEvents {
 	command(command: EndpointCommand): Promise<void>;
 	connected(): void;
 	disconnected(reason: string): void;
+	/** The cloud does not want this endpoint any more; the uplink does not try again. */
+	refused(error: Error): void;
 }
 
 export interface Uplink {
@@ -94,16 +96,23 @@ export function openUplink({ places: firstPlaces, renew, events, log }: UplinkOp
 			);
 			await pause(waitMs, ending.signal);
 			// Once with what is known; after that the cloud may have another address or other credentials for us.
-			if (backOff.tries > 1 || /403|ACCESS[-_]REFUSED|404|NOT[-_]FOUND/i.test(reason))
-				places = await renew(ending.signal);
+			if (backOff.tries > 1 || /403|ACCESS[-_]REFUSED|404|NOT[-_]FOUND/i.test(reason)) places = await renewed();
+		}
+	}
+
+	/** New places; the old ones when the cloud has no answer now. Throws the fault of a cloud that will not have this endpoint. */
+	async function renewed(): Promise<Places> {
+		try {
+			return await renew(ending.signal);
+		} catch (error) {
+			if (ending.signal.aborted || (error instanceof Fault && !faults[error.code].retry)) throw error;
+			log.warn({ err: error }, "uplink: the cloud gives no new address for the broker; trying the last one");
+			return places;
 		}
 	}
 
 	const running = run().catch((error: unknown) => {
-		if (!ending.signal.aborted) {
-			log.error({ err: error }, "uplink: the cloud does not take this endpoint any more");
-			events.disconnected((error as Error).message);
-		}
+		if (!ending.signal.aborted) events.refused(error as Error);
 	});
 
 	const outgoing = (
@@ -265,12 +274,12 @@ function transmit(
 			},
 		);
 	} catch {
-		// The channel is closing; the loss of the connection is told by its own event.
-		done(false);
+		// The channel is closing: the message stays in flight, and the loss of the connection, told by its own event, takes it up.
 	}
 }
 
 function aborted(signal: AbortSignal): Promise<string> {
+	if (signal.aborted) return Promise.resolve("stopping");
 	return new Promise((resolve) => signal.addEventListener("abort", () => resolve("stopping"), { once: true }));
 }
 
