@@ -12,6 +12,7 @@ import { Outbox, type OutgoingMessage } from "./outbox.ts";
 /** Task messages taken and not yet in the journal: enough for one group of writes and the next. */
 const prefetch = 64;
 const connectTimeoutMs = 15_000;
+const goodbyeMs = 500;
 const firstWaitMs = 200;
 const longestWaitMs = 30_000;
 /** A message that the broker refused or could not route is tried again after this. */
@@ -160,7 +161,10 @@ async function openSession(places: Places, events: UplinkEvents, log: Logger): P
 	const incoming = await open(places.task_queue_info.connection_url, "errand endpoint: tasks", lost.resolve);
 	let outgoing: ChannelModel | undefined;
 	const close = async (): Promise<void> => {
-		await Promise.all([incoming, outgoing].map((one) => one?.close().catch(() => undefined)));
+		const closed = Promise.all([incoming, outgoing].map((one) => one?.close().catch(() => undefined)));
+		// A broker that is gone does not answer the goodbye, and the client waits for that answer without end.
+		const late = new Promise<void>((resolve) => setTimeout(resolve, goodbyeMs).unref());
+		await Promise.race([closed, late]);
 	};
 	try {
 		// A broker that holds back publishers stops reading their connection: taking tasks and acknowledging must go on.
