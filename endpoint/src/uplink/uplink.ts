@@ -172,6 +172,9 @@ async function openSession(places: Places, events: UplinkEvents, log: Logger): P
 		const channel = await outgoing.createConfirmChannel();
 		channel.on("error", (error: Error) => lost.resolve(error.message));
 		channel.on("close", () => lost.resolve("the channel was closed"));
+		const returned = new Set<string>();
+		returnedOf.set(channel, returned);
+		channel.on("return", (message) => returned.add(String(message.properties.messageId)));
 		await consume(incoming, places, events, log, lost.resolve);
 		return { channel, lost: lost.promise, close };
 	} catch (error) {
@@ -255,6 +258,10 @@ function parseCommand(content: Buffer): EndpointCommand {
 	return read.data;
 }
 
+/** Messages that the broker could not route: it returns them, and then confirms them all the same. */
+const returnedOf = new WeakMap<ConfirmChannel, Set<string>>();
+let sentMessages = 0;
+
 function transmit(
 	channel: ConfirmChannel,
 	message: OutgoingMessage,
@@ -262,14 +269,21 @@ function transmit(
 	signal: AbortSignal,
 ): void {
 	const body = Buffer.from(message.body.buffer, message.body.byteOffset, message.body.byteLength);
+	const messageId = String(++sentMessages);
 	try {
 		channel.publish(
 			message.exchange,
 			message.routingKey,
 			body,
-			{ persistent: message.persistent, contentType: message.contentType, timestamp: Math.floor(Date.now() / 1000) },
+			{
+				mandatory: true,
+				messageId,
+				persistent: message.persistent,
+				contentType: message.contentType,
+				timestamp: Math.floor(Date.now() / 1000),
+			},
 			(error: unknown) => {
-				if (!error) done(true);
+				if (!error && !returnedOf.get(channel)?.delete(messageId)) done(true);
 				else
 					pause(refusedWaitMs, signal).then(
 						() => done(false),
