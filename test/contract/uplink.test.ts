@@ -171,6 +171,21 @@ describe("uplink", () => {
 		expect(await results.until(1)).toEqual(["late"]);
 	});
 
+	test("a result that nobody would get is not taken for delivered", async () => {
+		const { connected } = await start({});
+		await connected.until(1);
+		await channel.unbindQueue("results", exchanges.results, "*.results");
+		let settled = false;
+		const published = uplink?.publishResults(Buffer.from("astray")).then(() => {
+			settled = true;
+		});
+		await channel.checkQueue("results");
+		expect(settled).toBe(false);
+		await channel.bindQueue("results", exchanges.results, "*.results");
+		await published;
+		expect(await results.until(1)).toEqual(["astray"]);
+	});
+
 	test("when its credentials are taken away the endpoint registers again", async () => {
 		const { connected, renewals } = await start({});
 		await connected.until(1);

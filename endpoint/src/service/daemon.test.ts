@@ -202,6 +202,7 @@ describe("the daemon with a real manager and real workers", () => {
 		await cloud.events?.taskBatch(bytes);
 		await ended(ids);
 		expect(ids.map(answerOf)).toEqual(ids.map((_, i) => i * 2));
+		await running();
 		expect(cloud.heartbeats.at(-1)).toMatchObject({ active: true, total_workers: 2, managers: 1, scheduler: "local" });
 	});
 

@@ -12,6 +12,7 @@ import { Outbox, type OutgoingMessage } from "./outbox.ts";
 /** Task messages taken and not yet in the journal: enough for one group of writes and the next. */
 const prefetch = 64;
 const connectTimeoutMs = 15_000;
+const goodbyeMs = 500;
 const firstWaitMs = 200;
 const longestWaitMs = 30_000;
 /** A message that the broker refused or could not route is tried again after this. */
@@ -160,7 +161,10 @@ async function openSession(places: Places, events: UplinkEvents, log: Logger): P
 	const incoming = await open(places.task_queue_info.connection_url, "errand endpoint: tasks", lost.resolve);
 	let outgoing: ChannelModel | undefined;
 	const close = async (): Promise<void> => {
-		await Promise.all([incoming, outgoing].map((one) => one?.close().catch(() => undefined)));
+		const closed = Promise.all([incoming, outgoing].map((one) => one?.close().catch(() => undefined)));
+		// A broker that is gone does not answer the goodbye, and the client waits for that answer without end.
+		const late = new Promise<void>((resolve) => setTimeout(resolve, goodbyeMs).unref());
+		await Promise.race([closed, late]);
 	};
 	try {
 		// A broker that holds back publishers stops reading their connection: taking tasks and acknowledging must go on.
@@ -168,6 +172,9 @@ async function openSession(places: Places, events: UplinkEvents, log: Logger): P
 		const channel = await outgoing.createConfirmChannel();
 		channel.on("error", (error: Error) => lost.resolve(error.message));
 		channel.on("close", () => lost.resolve("the channel was closed"));
+		const returned = new Set<string>();
+		returnedOf.set(channel, returned);
+		channel.on("return", (message) => returned.add(String(message.properties.messageId)));
 		await consume(incoming, places, events, log, lost.resolve);
 		return { channel, lost: lost.promise, close };
 	} catch (error) {
@@ -251,6 +258,10 @@ function parseCommand(content: Buffer): EndpointCommand {
 	return read.data;
 }
 
+/** Messages that the broker could not route: it returns them, and then confirms them all the same. */
+const returnedOf = new WeakMap<ConfirmChannel, Set<string>>();
+let sentMessages = 0;
+
 function transmit(
 	channel: ConfirmChannel,
 	message: OutgoingMessage,
@@ -258,14 +269,21 @@ function transmit(
 	signal: AbortSignal,
 ): void {
 	const body = Buffer.from(message.body.buffer, message.body.byteOffset, message.body.byteLength);
+	const messageId = String(++sentMessages);
 	try {
 		channel.publish(
 			message.exchange,
 			message.routingKey,
 			body,
-			{ persistent: message.persistent, contentType: message.contentType, timestamp: Math.floor(Date.now() / 1000) },
+			{
+				mandatory: true,
+				messageId,
+				persistent: message.persistent,
+				contentType: message.contentType,
+				timestamp: Math.floor(Date.now() / 1000),
+			},
 			(error: unknown) => {
-				if (!error) done(true);
+				if (!error && !returnedOf.get(channel)?.delete(messageId)) done(true);
 				else
 					pause(refusedWaitMs, signal).then(
 						() => done(false),
