@@ -83,6 +83,29 @@ test("cloud processes on one database tell each other whose results are new", as
 	expect((await one.operations.resultsAfter(reply.task_group_id as TaskGroupId, 0n, 5)).results).toHaveLength(1);
 });
 
+test("a reader that goes on from its cursor misses nothing while two cloud processes record into one group", async () => {
+	const [one, two] = [await start(), await start()];
+	const home = await settle(one);
+	const reply = await one.operations.submit(
+		home.caller,
+		home.endpoint,
+		{ tasks: { [home.fn]: packed(2_000) } },
+		undefined,
+	);
+	const ids = Object.values(reply.tasks).flat();
+	for (let at = 0; at < ids.length; at += 10) {
+		const some = ids.slice(at, at + 10).map((id) => success(id, "11\n1"));
+		await (at % 20 === 0 ? one : two).bus.results(home.endpoint, some);
+	}
+	const read: string[] = [];
+	for (let cursor = 0n; read.length < ids.length; ) {
+		const page = await one.operations.resultsAfter(reply.task_group_id as TaskGroupId, cursor, 100);
+		read.push(...page.results.map((result) => result.task_id));
+		cursor = page.cursors.at(-1) ?? cursor;
+	}
+	expect(new Set(read)).toEqual(new Set(ids));
+});
+
 test("NEW-7: results that arrive while PostgreSQL is killed are recorded once each and all told", async () => {
 	const cloud = await start();
 	const home = await settle(cloud);

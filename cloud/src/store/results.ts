@@ -126,21 +126,6 @@ export async function resultsAfter(
 	return rows;
 }
 
-/** The results of some groups between two cursors (both included), oldest first. */
-export async function resultsBetween(
-	session: Session,
-	groups: readonly TaskGroupId[],
-	first: bigint,
-	last: bigint,
-): Promise<ResultRow[]> {
-	const { rows } = await session.query<ResultRow>(
-		`select ${columns}, false as result_queue from tasks t
-		where t.group_id = any($1::uuid[]) and t.finished_seq between $2 and $3 order by t.finished_seq`,
-		[groups, first, last],
-	);
-	return rows;
-}
-
 /** Those of the given tasks that have ended, in the order of their cursors; and of those that have not or are unknown nothing. */
 export async function endedAmong(session: Session, ids: readonly TaskId[]): Promise<ResultRow[]> {
 	const { rows } = await session.query<ResultRow>(
