@@ -210,14 +210,3 @@ test("BAL-2: whatever the order of events, a task only takes steps of the publis
 		{ numRuns: 60 },
 	);
 });
-
-test("an endpoint's tasks of an account are never told under another account's name", async () => {
-	const cloud = await start();
-	const home = await settle(cloud);
-	await cloud.operations.submit(home.caller, home.endpoint, { tasks: { [home.fn]: packed(1) } }, undefined);
-	const { rows } = await cloud.database.query<{ owner_id: AccountId }>(
-		"select distinct owner_id from tasks where endpoint_id = $1",
-		[home.endpoint],
-	);
-	expect(rows.map((row) => row.owner_id)).toEqual([home.caller.accountId]);
-});
