@@ -1,12 +1,4 @@
-import {
-	type AccountId,
-	idFromBytes,
-	idToBytes,
-	isFinal,
-	mayFollow,
-	type TaskGroupId,
-	type TaskId,
-} from "@errand/proto";
+import { idFromBytes, idToBytes, isFinal, mayFollow, type TaskGroupId, type TaskId } from "@errand/proto";
 import type { TaskState } from "@errand/proto/wire";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
