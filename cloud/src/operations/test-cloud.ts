@@ -56,7 +56,7 @@ import { openSweeper } from "./sweep.ts";
 export type ResultInit = NonNullable<Parameters<typeof create<typeof ResultSchema>>[1]>;
 export type ReportInit = NonNullable<Parameters<typeof create<typeof ReportSchema>>[1]>;
 
-export const quiet = pino({ level: process.env.TEST_LOG ?? "silent" });
+const quiet = pino({ level: process.env.TEST_LOG ?? "silent" });
 
 export interface Message {
 	readonly exchange: string;

@@ -5,6 +5,7 @@ import {
 	contentTypes,
 	type EndpointId,
 	encodeMessage,
+	Fault,
 	groupQueuePrefix,
 	type TaskGroupId,
 	type TaskId,
@@ -68,8 +69,10 @@ export function openRecorder(ports: {
 				// It may have been committed all the same: readers must look before anything later is told.
 				events.emit("results:uncertain");
 				// One bad row must not hold back the others: each message on its own, and the bad one fails alone.
+				// A database that is away is nobody's fault in particular.
+				const away = cause instanceof Fault && cause.code === "NOT_READY";
 				for (const piece of pieces) {
-					if (pieces.length === 1) failed.set(piece, cause);
+					if (pieces.length === 1 || away) failed.set(piece, cause);
 					else await recordPieces([piece]).catch((alone: unknown) => failed.set(piece, alone));
 				}
 			}
@@ -127,11 +130,16 @@ export function openRecorder(ports: {
 	function tell(told: Told[]): void {
 		told.sort((a, b) => (a.cursor < b.cursor ? -1 : 1));
 		for (const [group, some] of Map.groupBy(told, (one) => one.group)) {
-			events.emit("results:recorded", {
-				group,
-				cursors: some.map((one) => one.cursor),
-				results: some.map((one) => one.result),
-			});
+			try {
+				events.emit("results:recorded", {
+					group,
+					cursors: some.map((one) => one.cursor),
+					results: some.map((one) => one.result),
+				});
+			} catch (cause) {
+				// Recorded is recorded: a listener's fault must not send the message round again.
+				log.error({ group, reason: String(cause) }, "a listener to results failed");
+			}
 		}
 	}
 

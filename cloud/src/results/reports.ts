@@ -153,7 +153,7 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 	};
 }
 
-export interface Step {
+interface Step {
 	readonly state: TaskState;
 	readonly atMs: number;
 	readonly actor: string;
@@ -164,7 +164,7 @@ export interface Step {
  * The reported changes that the table of states allows, one after the other; the rest came late or twice and is left
  * out. A final state is never reported: the result says it.
  */
-export function legalSteps(
+function legalSteps(
 	row: Pick<ReportedTask, "state" | "endpoint_id">,
 	items: readonly { report: Report; endpoint: EndpointId }[],
 ): Step[] {

@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, readdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { pino } from "pino";
 import { afterEach, expect, test } from "vitest";
 import { type EmbeddedPostgres, openEmbeddedPostgres } from "./embedded-postgres.ts";
@@ -27,6 +28,24 @@ async function start(directory: string): Promise<EmbeddedPostgres> {
 	cleanups.push(() => server.close());
 	return server;
 }
+
+/** A cloud process of its own, with its server. */
+async function startElsewhere(directory: string): Promise<{ child: ChildProcess; pid: number }> {
+	const script = `
+		const { openEmbeddedPostgres } = await import(${JSON.stringify(new URL("./embedded-postgres.ts", import.meta.url).href)});
+		const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+		const server = await openEmbeddedPostgres({ directory: process.argv[1], log: quiet });
+		process.stdout.write(String(server.pid) + "\\n");
+		setInterval(() => {}, 1 << 30);`;
+	const child = spawn(process.execPath, ["--input-type=module", "-e", script, directory], {
+		stdio: ["ignore", "pipe", "inherit"],
+	});
+	const pid = await new Promise<number>((resolve) => child.stdout.once("data", (text) => resolve(Number(text))));
+	return { child, pid };
+}
+
+const socketOf = (directory: string): string =>
+	process.getuid?.() === 0 ? join(directory, "server", "socket") : join(directory, "socket");
 
 function connect(server: { url: string }) {
 	const pool = openPool({ url: server.url, log });
@@ -60,16 +79,7 @@ test("a killed server is started again, and statements wait for it", async () =>
 
 test("a server that a killed cloud left behind is ended, and its data are there", async () => {
 	const directory = await newDirectory();
-	const script = `
-		const { openEmbeddedPostgres } = await import(${JSON.stringify(new URL("./embedded-postgres.ts", import.meta.url).href)});
-		const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-		const server = await openEmbeddedPostgres({ directory: process.argv[1], log: quiet });
-		process.stdout.write(String(server.pid) + "\\n");
-		setInterval(() => {}, 1 << 30);`;
-	const child = spawn(process.execPath, ["--input-type=module", "-e", script, directory], {
-		stdio: ["ignore", "pipe", "inherit"],
-	});
-	const leftPid = await new Promise<number>((resolve) => child.stdout.once("data", (text) => resolve(Number(text))));
+	const { child, pid: leftPid } = await startElsewhere(directory);
 	await expect(openEmbeddedPostgres({ directory, log })).rejects.toThrow(/another cloud/);
 	const ended = new Promise((resolve) => child.once("exit", resolve));
 	child.kill("SIGKILL");
@@ -77,6 +87,18 @@ test("a server that a killed cloud left behind is ended, and its data are there"
 	const server = await start(directory);
 	expect(server.pid).not.toBe(leftPid);
 	expect((await connect(server).query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+});
+
+test("a server ends by itself when its cloud is killed", async () => {
+	const directory = await newDirectory();
+	const { child, pid } = await startElsewhere(directory);
+	const backend = new pg.Client({ host: socketOf(directory), user: "errand", database: "postgres" });
+	await backend.connect();
+	const gone = new Promise((resolve) => backend.once("end", resolve));
+	backend.on("error", () => undefined);
+	child.kill("SIGKILL");
+	await gone;
+	expect(pid).toBeGreaterThan(1);
 });
 
 test("migrations run once each, even when two clouds start together, and a newer database is refused", async () => {

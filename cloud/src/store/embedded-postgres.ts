@@ -66,8 +66,10 @@ export async function openEmbeddedPostgres(options: { directory: string; log: Lo
 	function start(): Promise<void> {
 		const child = spawnServer(binaries, home, data);
 		state = { is: "starting", child };
+		const guard = spawnGuard(child, home.user);
 		const ready = watch(child, log);
 		child.once("exit", (code, signal) => {
+			guard?.kill("SIGKILL");
 			if (state.is === "closed" || !("child" in state) || state.child !== child) return;
 			const wait = Math.round(delayMs * (0.5 + Math.random() / 2));
 			delayMs = Math.min(delayMs * 2, restartDelayMs.most);
@@ -124,6 +126,24 @@ function spawnServer(binaries: PostgresBinaries, home: PostgresHome, data: strin
 		detached: true,
 		stdio: ["ignore", "ignore", "pipe"],
 	});
+}
+
+/**
+ * Ends the server when this process is gone, however it ended: the guard waits for the end of a pipe that only we hold
+ * open. What it cannot do (it may be killed too) the next start does.
+ */
+function spawnGuard(server: ChildProcess, user: ServerUser | undefined): ChildProcess | undefined {
+	if (server.pid === undefined) return undefined;
+	const guard = spawn("/bin/sh", ["-c", 'read -r nothing; kill -INT "$0"', String(server.pid)], {
+		...asUser(user),
+		cwd: "/",
+		env: childEnvironment,
+		detached: true,
+		stdio: ["pipe", "ignore", "ignore"],
+	});
+	guard.on("error", () => undefined); // no shell: then the next start ends what is left
+	guard.stdin?.on("error", () => undefined);
+	return guard;
 }
 
 const levels: { readonly [Word in string]: "debug" | "info" | "warn" | "error" } = {

@@ -67,6 +67,9 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 		connectionTimeoutMillis: 10_000,
 		keepAlive: true,
 		application_name: "errand",
+		// A prepared statement's plan is made once, perhaps while the tables are still empty, where reading all of one looks
+		// cheap; every statement of ours has an index to go by.
+		options: "-c enable_seqscan=off",
 		types: { getTypeParser },
 	};
 	const pool = new pg.Pool(config);

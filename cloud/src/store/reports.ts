@@ -45,7 +45,7 @@ export async function moveTasks(session: Session, moves: readonly Moves[]): Prom
 		"move-tasks",
 		`update tasks t set state = m.state, transitions = t.transitions || m.transitions
 		from unnest($1::uuid[], $2::smallint[], $3::jsonb[]) as m (id, state, transitions)
-		where t.id = m.id and t.finished_seq is null`,
+		where t.id = any($1::uuid[]) and t.id = m.id and coalesce(t.finished_seq, 0) = 0`,
 		[moves.map((m) => m.id), moves.map((m) => m.state), moves.map((m) => toJsonb(m.transitions))],
 	);
 }

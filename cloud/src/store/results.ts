@@ -39,6 +39,8 @@ const cursorLock = 7_305_202;
  * The gate is taken before any cursor is drawn (cursors are drawn for rows that have been joined with it) and is held
  * until the commit, so the order of cursors is the order of commits over all cloud processes: whoever has read up to a
  * cursor has missed nothing before it.
+ * The condition on finished_seq is written so that no plan goes by the index of unfinished tasks, which holds every
+ * queued one: rows are found by their ids, whatever the size of the table was when the plan was made.
  */
 const recordText = `
 	with gate as materialized (select pg_advisory_xact_lock(${cursorLock})),
@@ -55,11 +57,11 @@ const recordText = `
 			result_blob = decode(e.blob, 'hex'), result_blob_bytes = e.blob_bytes, failure = e.failure, execution = e.execution,
 			stdout_bytes = e.stdout_bytes, stderr_bytes = e.stderr_bytes
 		from endings e, gate
-		where t.id = e.id and (e.endpoint_id is null or t.endpoint_id = e.endpoint_id) and t.finished_seq is null
+		where t.id = any($1::uuid[]) and t.id = e.id and (e.endpoint_id is null or t.endpoint_id = e.endpoint_id) and coalesce(t.finished_seq, 0) = 0
 		returning t.id, t.group_id, t.owner_id, t.finished_seq
 	)
-	select ended.*, coalesce(g.result_queue, false) as result_queue
-	from ended left join task_groups g on g.id = ended.group_id order by ended.finished_seq`;
+	select ended.*, coalesce((select g.result_queue from task_groups g where g.id = ended.group_id), false) as result_queue
+	from ended order by ended.finished_seq`;
 
 /**
  * Ends tasks, each once: those of another endpoint, ended before or unknown are left out of what is returned.
@@ -122,21 +124,6 @@ export async function resultsAfter(
 		`select ${columns}, false as result_queue from tasks t
 		where t.group_id = $1 and t.finished_seq > $2 order by t.finished_seq limit $3`,
 		[group, cursor, limit],
-	);
-	return rows;
-}
-
-/** The results of some groups between two cursors (both included), oldest first. */
-export async function resultsBetween(
-	session: Session,
-	groups: readonly TaskGroupId[],
-	first: bigint,
-	last: bigint,
-): Promise<ResultRow[]> {
-	const { rows } = await session.query<ResultRow>(
-		`select ${columns}, false as result_queue from tasks t
-		where t.group_id = any($1::uuid[]) and t.finished_seq between $2 and $3 order by t.finished_seq`,
-		[groups, first, last],
 	);
 	return rows;
 }
