@@ -117,7 +117,7 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				}
 			});
 
-			it("GC-7: refuses whatever is not the endpoint's own", async () => {
+			it("refuses whatever is not the endpoint's own", async () => {
 				const { id, url } = await endpoint();
 				const { id: other } = await endpoint();
 				const account = newId<AccountId>();
@@ -261,7 +261,7 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				expect(rest.every(({ redelivered }) => redelivered)).toBe(true);
 			});
 
-			it("NEW-6: loses nothing when the broker is killed under it", async () => {
+			it("NEW-7: loses nothing when the broker is killed under it", async () => {
 				const { id } = await endpoint();
 				const queue = taskQueue(id);
 				const connection = returning();

@@ -19,7 +19,6 @@ export interface PublishProperties {
 	readonly expirationMs?: number;
 	/** Unix seconds. */
 	readonly timestamp?: number;
-	readonly messageId?: string;
 	/** Rejects when no queue takes the message. Default true. */
 	readonly mandatory?: boolean;
 	/** Ends the wait: the promise rejects with its reason, and the message may or may not have been published. */

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate } from "node:fs/promises";
 import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { type EndpointId, newId, taskQueue } from "@errand/proto";
 import { type Channel, type ChannelModel, connect, type GetMessage } from "amqplib";
 import fc from "fast-check";
@@ -75,7 +76,7 @@ async function startChild(): Promise<{ child: ChildProcess; url: string }> {
 }
 
 describe("the embedded broker keeps what it has confirmed", () => {
-	it("NEW-6: over kill -9, five times, while messages are published and acknowledged", async () => {
+	it("over kill -9, five times, while messages are published and acknowledged", async () => {
 		const confirmed = new Set<string>();
 		const consumed = new Set<string>();
 		for (let round = 0; round < 5; round++) {
@@ -131,7 +132,7 @@ describe("the embedded broker keeps what it has confirmed", () => {
 		expect((await second.provisionEndpoint(id)).queueExisted).toBe(true);
 	});
 
-	it("when its file is cut at any byte: everything before the cut is there", async () => {
+	it("HQ-6: when its file is cut at any byte: everything before the cut is there", async () => {
 		const broker = await start();
 		const channel = await (await client(broker.serviceUrl)).createConfirmChannel();
 		await channel.assertQueue("q");
@@ -170,6 +171,23 @@ describe("the embedded broker keeps what it has confirmed", () => {
 			expect(await readFile(path, "utf8")).not.toContain(new URL(url).password);
 		}
 		expect((await stat(directory)).mode & 0o077).toBe(0);
+	});
+
+	it("tells publishers when the disk does not take a message, and goes on when it does again", async () => {
+		const broker = await start({ segmentBytes: 1 });
+		const channel = await (await client(broker.serviceUrl)).createConfirmChannel();
+		await channel.assertQueue("q");
+		const publish = (): Promise<string> =>
+			new Promise((resolve) =>
+				channel.sendToQueue("q", Buffer.from("x"), { persistent: true }, (error) =>
+					resolve(error ? "refused" : "confirmed"),
+				),
+			);
+		const aside = `${directory}-aside`;
+		await rename(directory, aside);
+		expect(await publish()).toBe("refused");
+		await rename(aside, directory);
+		expect(await publish()).toBe("confirmed");
 	});
 
 	it("and refuses a directory that another process uses", async () => {
@@ -384,5 +402,22 @@ describe("the embedded broker takes whatever comes", () => {
 		expect(broken).toEqual([]);
 		const channel = await (await client(broker.serviceUrl)).createChannel();
 		await channel.assertQueue("", { exclusive: true });
+	});
+});
+describe("the embedded broker with TLS", () => {
+	it("speaks it on its port, and keeps the cloud's own connections on the loopback address", async () => {
+		const [key, cert] = [join(directory, "tls.key"), join(directory, "tls.pem")];
+		await promisify(execFile)("openssl", [
+			...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
+			...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+		]);
+		const ca = await readFile(cert);
+		const broker = await start({ tls: { key: await readFile(key), cert: ca }, publicHost: "localhost" });
+		const { url } = await broker.provisionEndpoint(newId<EndpointId>());
+		expect(url).toMatch(/^amqps:.*@localhost:/);
+		const model = await connect(url, { ca: [ca], noDelay: true });
+		await model.close();
+		await expect(connect(url)).rejects.toThrow(/self-signed/);
+		await client(broker.serviceUrl);
 	});
 });
