@@ -53,7 +53,7 @@ export interface ConsumeOptions {
 	readonly exclusive?: boolean;
 }
 
-export interface Consumption {
+interface Consumption {
 	/** No deliveries after it has resolved; what is unacknowledged goes back to the queue. */
 	close(): Promise<void>;
 }

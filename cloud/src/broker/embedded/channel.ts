@@ -26,7 +26,7 @@ export interface ChannelHome {
 }
 
 /** As RabbitMQ's default: a larger body is refused at its header. */
-export const messageLimitBytes = 128 * 1024 * 1024;
+const messageLimitBytes = 128 * 1024 * 1024;
 
 type Incoming =
 	| { state: "idle" }

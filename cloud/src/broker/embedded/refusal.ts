@@ -1,5 +1,5 @@
 /** Reply codes of AMQP 0-9-1 that this broker uses, and what each of them ends. */
-export const replies = {
+const replies = {
 	CONNECTION_FORCED: { code: 320, ends: "connection" },
 	ACCESS_REFUSED: { code: 403, ends: "channel" },
 	NOT_FOUND: { code: 404, ends: "channel" },

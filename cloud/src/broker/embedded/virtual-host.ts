@@ -30,6 +30,8 @@ interface Binding {
 	readonly key: string;
 }
 
+/** Exchange names and routing keys kept as bytes. */
+const rememberedNames = 10_000;
 /** What compaction writes before it waits for the disk. */
 const compactionStepBytes = 8 * 1024 * 1024;
 
@@ -48,6 +50,7 @@ export class VirtualHost implements QueueEvents {
 	readonly #queues = new Map<string, MessageQueue>();
 	readonly #bindings = new Map<MessageQueue, Binding[]>();
 	readonly #keeper: MessageKeeper;
+	readonly #names = new Map<string, Buffer>();
 	#nextMessageId = 1;
 	#nextQueueId = 1;
 	#compaction: Promise<void> | undefined;
@@ -70,15 +73,14 @@ export class VirtualHost implements QueueEvents {
 			const from = host.#exchanges.get(exchange);
 			if (queue && from) host.#addBinding(from, key, queue);
 		}
-		const names = new Map<string, Buffer>();
 		for (const stored of found.messages) {
 			const queues = [...stored.queueIds].map((id) => byId.get(id)).filter((queue) => queue !== undefined);
 			const message = new Message(
 				host.#keeper,
 				{
 					id: stored.id,
-					exchange: interned(names, stored.exchange),
-					routingKey: interned(names, stored.routingKey),
+					exchange: host.#bytesOf(stored.exchange),
+					routingKey: host.#bytesOf(stored.routingKey),
 					expiresAtMs: stored.expiresAtMs,
 					content: stored.content,
 					sizeBytes: stored.contentBytes,
@@ -256,8 +258,8 @@ export class VirtualHost implements QueueEvents {
 			this.#keeper,
 			{
 				id: this.#nextMessageId++,
-				exchange: Buffer.from(exchange.declaration.name),
-				routingKey: Buffer.from(routingKey),
+				exchange: this.#bytesOf(exchange.declaration.name),
+				routingKey: this.#bytesOf(routingKey),
 				expiresAtMs: properties.expirationMs === undefined ? 0 : Date.now() + properties.expirationMs,
 				content,
 				sizeBytes: content.body.length + content.properties.length,
@@ -304,6 +306,18 @@ export class VirtualHost implements QueueEvents {
 		await this.#compaction;
 		await this.#keeper.log.close();
 		this.#keeper.reader.close();
+	}
+
+	/** One copy of each name, and none in Node's buffer pool: there it would keep the bodies beside it in memory. */
+	#bytesOf(name: string): Buffer {
+		let bytes = this.#names.get(name);
+		if (!bytes) {
+			bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(name));
+			bytes.write(name);
+			if (this.#names.size >= rememberedNames) this.#names.clear();
+			this.#names.set(name, bytes);
+		}
+		return bytes;
 	}
 
 	#addQueue(id: number, declaration: QueueDeclaration): MessageQueue {
@@ -408,15 +422,6 @@ const stored = (queue: MessageQueue): Extract<TopologyChange, { change: "queue" 
 	const { name, autoDelete, expiresMs, arguments: given } = queue.declaration;
 	return { id: queue.id, name, autoDelete, expiresMs, arguments: given };
 };
-
-function interned(names: Map<string, Buffer>, name: string): Buffer {
-	let bytes = names.get(name);
-	if (!bytes) {
-		bytes = Buffer.from(name);
-		names.set(name, bytes);
-	}
-	return bytes;
-}
 
 function checkEquivalent(current: QueueDeclaration, asked: QueueDeclaration): void {
 	const compared = [
