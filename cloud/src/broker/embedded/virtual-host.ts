@@ -3,6 +3,7 @@
  * that cannot be, it throws a Refusal.
  */
 import type { Log } from "../logging.ts";
+import { compactOldest } from "./compaction.ts";
 import { Exchange, type ExchangeDeclaration } from "./exchange.ts";
 import type { Content } from "./frames.ts";
 import { Message, type MessageKeeper } from "./message.ts";
@@ -32,9 +33,6 @@ interface Binding {
 
 /** Exchange names and routing keys kept as bytes. */
 const rememberedNames = 10_000;
-/** What compaction writes before it waits for the disk. */
-const compactionStepBytes = 8 * 1024 * 1024;
-
 const predeclared: readonly ExchangeDeclaration[] = (
 	[
 		["", "direct"],
@@ -378,7 +376,7 @@ export class VirtualHost implements QueueEvents {
 		const { oldest } = log;
 		if (!oldest) return;
 		if (oldest.live.size > 0 && log.sizeBytes <= 2 * memory.liveBytes + 4 * this.#options.segmentBytes) return;
-		this.#compaction = this.#compactOldest().then(
+		this.#compaction = compactOldest(this.#keeper, (queue) => this.#onRecord(queue)).then(
 			() => {
 				this.#compaction = undefined;
 				this.#considerCompaction();
@@ -388,33 +386,6 @@ export class VirtualHost implements QueueEvents {
 				this.#options.log.error({ err: error, directory: this.#options.directory }, "message log not compacted");
 			},
 		);
-	}
-
-	/** Moves the wanted messages of the oldest segment to the newest, then drops it. */
-	async #compactOldest(): Promise<void> {
-		const { log, reader } = this.#keeper;
-		const { oldest } = log;
-		if (!oldest) return;
-		while (oldest.live.size > 0) {
-			let movedBytes = 0;
-			for (const message of oldest.live as Set<Message>) {
-				const queueIds = message.holders.filter((queue) => this.#onRecord(queue)).map((queue) => queue.id);
-				const record = encodeMessage({
-					id: message.id,
-					queueIds: message.persistent ? queueIds : [],
-					exchange: message.exchange.toString(),
-					routingKey: message.routingKey.toString(),
-					expiresAtMs: message.expiresAtMs,
-					content: message.content(),
-				});
-				log.append(record, message);
-				movedBytes += record.lengthBytes;
-				if (movedBytes >= compactionStepBytes) break;
-			}
-			await log.flushed();
-		}
-		reader.forget(oldest);
-		await log.dropOldest();
 	}
 }
 
