@@ -419,6 +419,30 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				await third.promise;
 			});
 
+			it("limits a whole channel where the limit is global, and gives back what a channel recovers", async () => {
+				const model = await client();
+				const [channel, consuming] = [await model.createConfirmChannel(), await model.createChannel()];
+				const queue = await temporary(channel);
+				for (let i = 0; i < 8; i++) channel.sendToQueue(queue, Buffer.from(String(i)));
+				await channel.waitForConfirms();
+				const texts: string[] = [];
+				const { promise: recovered, resolve } = Promise.withResolvers<void>();
+				await consuming.prefetch(3, true);
+				for (const consumerTag of ["first", "second"])
+					await consuming.consume(
+						queue,
+						(message) => {
+							texts.push(message?.content.toString() ?? "");
+							if (texts.length === 6) resolve();
+						},
+						{ consumerTag },
+					);
+				expect((await channel.checkQueue(queue)).messageCount).toBe(5);
+				await consuming.recover();
+				await recovered;
+				expect(texts.toSorted()).toEqual(["0", "0", "1", "1", "2", "2"]);
+			});
+
 			it("gives back what is nacked, in its old place, and acknowledges many at once", async () => {
 				const channel = await (await client()).createConfirmChannel();
 				const queue = await temporary(channel);

@@ -9,6 +9,8 @@ export interface ChannelHome {
 	readonly user: User;
 	readonly host: VirtualHost;
 	readonly cancelNotify: boolean;
+	/** Announced by headers and not complete, on all channels. */
+	incomingBytes: number;
 	/** False while more waits for the socket than is good. */
 	readonly writable: boolean;
 	send(method: number, channel: number, fields: Fields): void;

@@ -14,10 +14,13 @@ import { TopologyMethods } from "./topology-methods.ts";
 /** As RabbitMQ's default: a larger body is refused at its header. */
 const messageLimitBytes = 128 * 1024 * 1024;
 
+/** Half-sent messages of one connection: two of the largest. */
+const incomingLimitBytes = 2 * messageLimitBytes;
+
 type Incoming =
 	| { state: "idle" }
 	| { state: "header"; fields: Fields }
-	| { state: "body"; fields: Fields; properties: Buffer; pieces: Buffer[]; leftBytes: number };
+	| { state: "body"; fields: Fields; properties: Buffer; pieces: Buffer[]; sizeBytes: number; leftBytes: number };
 
 class ChannelConsumer implements Consumer {
 	readonly tag: string;
@@ -102,8 +105,14 @@ export class Channel {
 				`message size ${size} is larger than configured max size ${messageLimitBytes}`,
 			);
 		}
+		if (this.#home.incomingBytes + size > incomingLimitBytes)
+			throw new Refusal(
+				"RESOURCE_ERROR",
+				`more than ${incomingLimitBytes} bytes of unfinished messages on one connection`,
+			);
+		this.#home.incomingBytes += size;
 		const properties = Buffer.from(payload.subarray(12));
-		this.#incoming = { state: "body", fields, properties, pieces: [], leftBytes: size };
+		this.#incoming = { state: "body", fields, properties, pieces: [], sizeBytes: size, leftBytes: size };
 		if (size === 0) this.#received(fields, properties, Buffer.alloc(0));
 	}
 
@@ -173,6 +182,7 @@ export class Channel {
 		this.#closed = true;
 		this.#flowing = false;
 		this.#confirms?.dispose();
+		this.#endIncoming();
 		const consumers = [...this.#consumers.values()];
 		this.#consumers.clear();
 		for (const consumer of consumers) consumer.queue.removeConsumer(consumer);
@@ -180,7 +190,7 @@ export class Channel {
 	}
 
 	#received(fields: Fields, properties: Buffer, body: Buffer): void {
-		this.#incoming = { state: "idle" };
+		this.#endIncoming();
 		const { host, user } = this.#home;
 		const name = fields.exchange as string;
 		const routingKey = fields.routingKey as string;
@@ -201,6 +211,11 @@ export class Channel {
 				content,
 			);
 		this.#confirms?.published(durable);
+	}
+
+	#endIncoming(): void {
+		if (this.#incoming.state === "body") this.#home.incomingBytes -= this.#incoming.sizeBytes;
+		this.#incoming = { state: "idle" };
 	}
 
 	#reply(method: number, fields: Fields = {}): void {

@@ -13,7 +13,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Log } from "../logging.ts";
 import { encodeMethod, methods } from "./codec.ts";
 import { type EmbeddedBroker, type EmbeddedBrokerOptions, openEmbeddedBroker } from "./embedded.ts";
-import { protocolHeader } from "./frames.ts";
+import { heartbeatFrame, protocolHeader } from "./frames.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -255,6 +255,16 @@ describe("the embedded broker stays within its bounds", () => {
 		slow.destroy();
 	});
 
+	it("sends heartbeats, and ends a client that sends none", async () => {
+		const broker = await start();
+		const socket = await rawClient(broker.serviceUrl, 1);
+		const { promise: pulse, resolve } = Promise.withResolvers<void>();
+		socket.on("data", (data) => data.includes(heartbeatFrame) && resolve());
+		const closed = once(socket, "close");
+		await pulse;
+		await closed;
+	});
+
 	it("ends a client that does not log in", async () => {
 		const broker = await start({ handshakeTimeoutMs: 50 });
 		const socket = connectSocket(broker.port, "127.0.0.1");
@@ -281,7 +291,7 @@ describe("the embedded broker stays within its bounds", () => {
 });
 
 /** A socket that has logged in; the replies until then are not looked at. */
-async function rawClient(url: string): Promise<Socket> {
+async function rawClient(url: string, heartbeat = 0): Promise<Socket> {
 	const { username, password, port } = new URL(url);
 	const socket = connectSocket(Number(port), "127.0.0.1");
 	socket.write(protocolHeader);
@@ -293,7 +303,7 @@ async function rawClient(url: string): Promise<Socket> {
 			locale: "en_US",
 		}),
 	);
-	socket.write(encodeMethod(methods.connectionTuneOk, 0, { channelMax: 10, frameMax: 131_072, heartbeat: 0 }));
+	socket.write(encodeMethod(methods.connectionTuneOk, 0, { channelMax: 10, frameMax: 131_072, heartbeat }));
 	socket.write(encodeMethod(methods.connectionOpen, 0, { virtualHost: "/", capabilities: "", insist: false }));
 	await once(socket, "data");
 	return socket;
@@ -370,6 +380,21 @@ describe("the embedded broker takes whatever comes", () => {
 		);
 		expect((await promise).toString()).toContain("larger than configured max size");
 		socket.destroy();
+	});
+
+	it("bounds what one connection may leave unfinished", async () => {
+		const broker = await start();
+		const header = Buffer.alloc(14);
+		header.writeUInt16BE(60, 0);
+		header.writeUInt32BE(100 * 1024 * 1024, 8);
+		const unfinished = [1, 2, 3].map((channel) =>
+			Buffer.concat([
+				encodeMethod(methods.channelOpen, channel, { outOfBand: "" }),
+				encodeMethod(methods.basicPublish, channel, { exchange: "", routingKey: "q" }),
+				frame(2, channel, header),
+			]),
+		);
+		expect(await answerTo(await rawClient(broker.serviceUrl), Buffer.concat(unfinished))).toBe(506);
 	});
 
 	it("survives random bytes before and after log-in", async () => {

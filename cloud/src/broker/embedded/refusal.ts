@@ -10,6 +10,7 @@ const replies = {
 	COMMAND_INVALID: { code: 503, ends: "connection" },
 	CHANNEL_ERROR: { code: 504, ends: "connection" },
 	UNEXPECTED_FRAME: { code: 505, ends: "connection" },
+	RESOURCE_ERROR: { code: 506, ends: "connection" },
 	NOT_ALLOWED: { code: 530, ends: "connection" },
 	NOT_IMPLEMENTED: { code: 540, ends: "connection" },
 	INTERNAL_ERROR: { code: 541, ends: "connection" },

@@ -260,6 +260,7 @@ export class Session {
 			user: state.user,
 			host: this.#options.host,
 			cancelNotify: state.cancelNotify,
+			incomingBytes: 0,
 			get writable() {
 				return session.#socket.writableLength < socketBacklogBytes;
 			},
