@@ -22,8 +22,10 @@ async function run(command: string, args: readonly string[]): Promise<{ code: nu
 	return { code: code ?? 1, output };
 }
 
-const isInstalled = async (name: string): Promise<boolean> =>
-	(await run("dpkg-query", ["--show", "--showformat=${db:Status-Status}", name])).output === "installed";
+async function isInstalled(name: string): Promise<boolean> {
+	const { code, output } = await run("dpkg-query", ["--status", name]);
+	return code === 0 && /^Status: install ok installed$/m.test(output);
+}
 
 /**
  * Installs what is missing, as root, without starting any service. Throws when it cannot: a suite that needs the packages

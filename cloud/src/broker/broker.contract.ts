@@ -117,7 +117,7 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				}
 			});
 
-			it("GC-7: refuses whatever is not the endpoint's own", async () => {
+			it("refuses whatever is not the endpoint's own", async () => {
 				const { id, url } = await endpoint();
 				const { id: other } = await endpoint();
 				const account = newId<AccountId>();
@@ -261,7 +261,7 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				expect(rest.every(({ redelivered }) => redelivered)).toBe(true);
 			});
 
-			it("NEW-6: loses nothing when the broker is killed under it", async () => {
+			it("NEW-7: loses nothing when the broker is killed under it", async () => {
 				const { id } = await endpoint();
 				const queue = taskQueue(id);
 				const connection = returning();
@@ -417,6 +417,30 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				await channels[0]?.close();
 				await publishing.consume(queue, () => third.resolve(), { noAck: true });
 				await third.promise;
+			});
+
+			it("limits a whole channel where the limit is global, and gives back what a channel recovers", async () => {
+				const model = await client();
+				const [channel, consuming] = [await model.createConfirmChannel(), await model.createChannel()];
+				const queue = await temporary(channel);
+				for (let i = 0; i < 8; i++) channel.sendToQueue(queue, Buffer.from(String(i)));
+				await channel.waitForConfirms();
+				const texts: string[] = [];
+				const { promise: recovered, resolve } = Promise.withResolvers<void>();
+				await consuming.prefetch(3, true);
+				for (const consumerTag of ["first", "second"])
+					await consuming.consume(
+						queue,
+						(message) => {
+							texts.push(message?.content.toString() ?? "");
+							if (texts.length === 6) resolve();
+						},
+						{ consumerTag },
+					);
+				expect((await channel.checkQueue(queue)).messageCount).toBe(5);
+				await consuming.recover();
+				await recovered;
+				expect(texts.toSorted()).toEqual(["0", "0", "1", "1", "2", "2"]);
 			});
 
 			it("gives back what is nacked, in its old place, and acknowledges many at once", async () => {

@@ -19,7 +19,6 @@ export interface PublishProperties {
 	readonly expirationMs?: number;
 	/** Unix seconds. */
 	readonly timestamp?: number;
-	readonly messageId?: string;
 	/** Rejects when no queue takes the message. Default true. */
 	readonly mandatory?: boolean;
 	/** Ends the wait: the promise rejects with its reason, and the message may or may not have been published. */
@@ -54,7 +53,7 @@ export interface ConsumeOptions {
 	readonly exclusive?: boolean;
 }
 
-export interface Consumption {
+interface Consumption {
 	/** No deliveries after it has resolved; what is unacknowledged goes back to the queue. */
 	close(): Promise<void>;
 }

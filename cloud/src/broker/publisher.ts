@@ -24,9 +24,6 @@ interface PublisherOptions {
 	broken: (reason: string) => void;
 }
 
-/** Names a message between publish and return; only we read it. */
-const returnHeader = "x-errand-publish";
-
 /** Publishes with confirms on the connection of the moment; what is unconfirmed when it goes waits for the next. */
 export class ChannelPublisher implements Publisher, Tenant {
 	readonly #options: PublisherOptions;
@@ -85,7 +82,7 @@ export class ChannelPublisher implements Publisher, Tenant {
 		});
 		// The return of an unroutable message comes before its confirm.
 		channel.on("return", (message) => {
-			const outgoing = this.#outgoing.get(String(message.properties.headers?.[returnHeader]));
+			const outgoing = this.#outgoing.get(String(message.properties.messageId));
 			if (outgoing) outgoing.returned = true;
 		});
 		this.#channel = channel;
@@ -134,10 +131,9 @@ export class ChannelPublisher implements Publisher, Tenant {
 }
 
 function publishOptions(properties: PublishProperties, id: string): Options.Publish {
-	const { headers, persistent = true, mandatory = true, expirationMs, signal: _, ...rest } = properties;
-	const options: Options.Publish = { ...rest, persistent, mandatory };
-	if (mandatory) options.headers = { ...headers, [returnHeader]: id };
-	else if (headers) options.headers = headers;
+	const { persistent = true, mandatory = true, expirationMs, signal: _, ...rest } = properties;
+	// The message id is how a returned message is known again; nobody else reads it.
+	const options: Options.Publish = { ...rest, persistent, mandatory, messageId: id };
 	if (expirationMs !== undefined) options.expiration = expirationMs;
 	return options;
 }

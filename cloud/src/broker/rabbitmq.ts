@@ -24,7 +24,7 @@ export interface RabbitmqOptions {
 }
 
 /** The management interface answered something else than was asked for; `status` 0: it did not answer. */
-export class RabbitmqError extends Error {
+class RabbitmqError extends Error {
 	override readonly name = "RabbitmqError";
 	readonly status: number;
 

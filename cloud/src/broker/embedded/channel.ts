@@ -1,37 +1,26 @@
 /** One AMQP channel: its methods, consumers, confirms, and what it has delivered and not heard of again. */
 import { randomBytes } from "node:crypto";
 import { ChannelConfirms } from "./channel-confirms.ts";
+import type { ChannelHome } from "./channel-home.ts";
 import { type Fields, methodName, methods } from "./codec.ts";
-import { type ExchangeType, exchangeTypes } from "./exchange.ts";
 import type { Content } from "./frames.ts";
 import { deliverFrame } from "./frames.ts";
 import type { Entry } from "./message.ts";
 import type { Consumer, MessageQueue } from "./message-queue.ts";
 import { readProperties } from "./properties.ts";
 import { Refusal } from "./refusal.ts";
-import type { User } from "./users.ts";
-import type { VirtualHost } from "./virtual-host.ts";
-
-/** What a channel needs of its connection. */
-export interface ChannelHome {
-	readonly user: User;
-	readonly host: VirtualHost;
-	readonly cancelNotify: boolean;
-	/** False while more waits for the socket than is good. */
-	readonly writable: boolean;
-	send(method: number, channel: number, fields: Fields): void;
-	/** Something of ours broke while it was served. */
-	fail(refusal: Refusal): void;
-	sendContent(method: Buffer | { id: number; fields: Fields }, channel: number, content: Content): void;
-}
+import { TopologyMethods } from "./topology-methods.ts";
 
 /** As RabbitMQ's default: a larger body is refused at its header. */
-export const messageLimitBytes = 128 * 1024 * 1024;
+const messageLimitBytes = 128 * 1024 * 1024;
+
+/** Half-sent messages of one connection: two of the largest. */
+const incomingLimitBytes = 2 * messageLimitBytes;
 
 type Incoming =
 	| { state: "idle" }
 	| { state: "header"; fields: Fields }
-	| { state: "body"; fields: Fields; properties: Buffer; pieces: Buffer[]; leftBytes: number };
+	| { state: "body"; fields: Fields; properties: Buffer; pieces: Buffer[]; sizeBytes: number; leftBytes: number };
 
 class ChannelConsumer implements Consumer {
 	readonly tag: string;
@@ -81,12 +70,15 @@ export class Channel {
 	#channelLimit = 0;
 	#flowing = true;
 	#confirms: ChannelConfirms | undefined;
-	#lastQueue = "";
+	readonly #topology: TopologyMethods;
 	#closed = false;
 
 	constructor(number: number, home: ChannelHome) {
 		this.number = number;
 		this.#home = home;
+		this.#topology = new TopologyMethods(home, (fields, durable, method, reply) =>
+			this.#afterFlush(fields, durable, method, reply),
+		);
 	}
 
 	/** A method frame. Throws a Refusal. */
@@ -113,8 +105,14 @@ export class Channel {
 				`message size ${size} is larger than configured max size ${messageLimitBytes}`,
 			);
 		}
+		if (this.#home.incomingBytes + size > incomingLimitBytes)
+			throw new Refusal(
+				"RESOURCE_ERROR",
+				`more than ${incomingLimitBytes} bytes of unfinished messages on one connection`,
+			);
+		this.#home.incomingBytes += size;
 		const properties = Buffer.from(payload.subarray(12));
-		this.#incoming = { state: "body", fields, properties, pieces: [], leftBytes: size };
+		this.#incoming = { state: "body", fields, properties, pieces: [], sizeBytes: size, leftBytes: size };
 		if (size === 0) this.#received(fields, properties, Buffer.alloc(0));
 	}
 
@@ -184,6 +182,7 @@ export class Channel {
 		this.#closed = true;
 		this.#flowing = false;
 		this.#confirms?.dispose();
+		this.#endIncoming();
 		const consumers = [...this.#consumers.values()];
 		this.#consumers.clear();
 		for (const consumer of consumers) consumer.queue.removeConsumer(consumer);
@@ -191,7 +190,7 @@ export class Channel {
 	}
 
 	#received(fields: Fields, properties: Buffer, body: Buffer): void {
-		this.#incoming = { state: "idle" };
+		this.#endIncoming();
 		const { host, user } = this.#home;
 		const name = fields.exchange as string;
 		const routingKey = fields.routingKey as string;
@@ -214,10 +213,9 @@ export class Channel {
 		this.#confirms?.published(durable);
 	}
 
-	#queue(fields: Fields): MessageQueue {
-		const name = (fields.queue as string) || this.#lastQueue;
-		if (name === "") throw new Refusal("NOT_FOUND", "no queue is named, and none was declared on this channel");
-		return this.#home.host.queue(name, this.#home);
+	#endIncoming(): void {
+		if (this.#incoming.state === "body") this.#home.incomingBytes -= this.#incoming.sizeBytes;
+		this.#incoming = { state: "idle" };
 	}
 
 	#reply(method: number, fields: Fields = {}): void {
@@ -268,108 +266,6 @@ export class Channel {
 		this.resume();
 	}
 
-	#exchangeDeclare(fields: Fields): void {
-		const { host, user } = this.#home;
-		const name = fields.exchange as string;
-		if (fields.passive) {
-			mustKnow(user, name, "exchange");
-			host.exchange(name);
-		} else {
-			if (name === "") throw new Refusal("ACCESS_REFUSED", "the default exchange cannot be declared");
-			user.mustBeAllowed("configure", "exchange", name);
-			const type = fields.type as ExchangeType;
-			if (!exchangeTypes.includes(type))
-				throw new Refusal(
-					"COMMAND_INVALID",
-					`unknown exchange type '${type}'; this broker has ${exchangeTypes.join(", ")}`,
-				);
-			host.declareExchange({
-				name,
-				type,
-				durable: fields.durable as boolean,
-				autoDelete: fields.autoDelete as boolean,
-				internal: fields.internal as boolean,
-			});
-		}
-		this.#afterFlush(fields, !fields.passive && (fields.durable as boolean), methods.exchangeDeclareOk);
-	}
-
-	#exchangeDelete(fields: Fields): void {
-		this.#home.user.mustBeAllowed("configure", "exchange", fields.exchange as string);
-		this.#home.host.deleteExchange(fields.exchange as string, fields.ifUnused as boolean);
-		this.#afterFlush(fields, true, methods.exchangeDeleteOk);
-	}
-
-	#queueDeclare(fields: Fields): void {
-		const { host, user } = this.#home;
-		let name = fields.queue as string;
-		let queue: MessageQueue;
-		let created = false;
-		if (fields.passive) {
-			mustKnow(user, name, "queue");
-			queue = host.queue(name || this.#lastQueue, this.#home);
-			queue.touch();
-		} else {
-			if (name.startsWith("amq.") && !host.findQueue(name))
-				throw new Refusal("ACCESS_REFUSED", `queue name '${name}' contains reserved prefix 'amq.*'`);
-			if (name === "") name = `amq.gen-${randomBytes(16).toString("base64url")}`;
-			user.mustBeAllowed("configure", "queue", name);
-			const given = fields.arguments as Record<string, unknown>;
-			({ queue, created } = host.declareQueue(
-				{
-					name,
-					durable: fields.durable as boolean,
-					autoDelete: fields.autoDelete as boolean,
-					exclusiveTo: fields.exclusive ? this.#home : undefined,
-					...queueArguments(given),
-				},
-				this.#home,
-			));
-		}
-		this.#lastQueue = queue.name;
-		this.#afterFlush(fields, created && queue.declaration.durable, methods.queueDeclareOk, {
-			queue: queue.name,
-			messageCount: queue.depth,
-			consumerCount: queue.consumerCount,
-		});
-	}
-
-	#queueBind(fields: Fields, bind: boolean): void {
-		const { host, user } = this.#home;
-		const name = fields.exchange as string;
-		const key = fields.routingKey as string;
-		const queue = this.#queue(fields);
-		user.mustBeAllowed("write", "queue", queue.name);
-		user.mustBeAllowed("read", "exchange", name);
-		const exchange = host.exchange(name);
-		if (exchange.declaration.type === "topic") user.mustBeAllowedTopic("read", name, key);
-		if (bind) host.bind(exchange, key, queue);
-		else host.unbind(exchange, key, queue);
-		this.#afterFlush(fields, queue.declaration.durable, bind ? methods.queueBindOk : methods.queueUnbindOk);
-	}
-
-	#queuePurge(fields: Fields): void {
-		const queue = this.#queue(fields);
-		this.#home.user.mustBeAllowed("read", "queue", queue.name);
-		const messageCount = queue.purge();
-		if (!fields.nowait) this.#reply(methods.queuePurgeOk, { messageCount });
-	}
-
-	#queueDelete(fields: Fields): void {
-		const { host, user } = this.#home;
-		const name = (fields.queue as string) || this.#lastQueue;
-		user.mustBeAllowed("configure", "queue", name);
-		let messageCount = 0;
-		if (host.findQueue(name)) {
-			const queue = host.queue(name, this.#home);
-			if (fields.ifUnused && queue.consumerCount > 0)
-				throw new Refusal("PRECONDITION_FAILED", `queue '${name}' in use`);
-			if (fields.ifEmpty && queue.depth > 0) throw new Refusal("PRECONDITION_FAILED", `queue '${name}' not empty`);
-			messageCount = host.deleteQueue(queue);
-		}
-		this.#afterFlush(fields, true, methods.queueDeleteOk, { messageCount });
-	}
-
 	/** Topology that outlives a restart is confirmed when it is on disk. */
 	#afterFlush(fields: Fields, durable: boolean, method: number, reply: Fields = {}): void {
 		if (fields.nowait) return;
@@ -402,7 +298,7 @@ export class Channel {
 	}
 
 	#basicConsume(fields: Fields): void {
-		const queue = this.#queue(fields);
+		const queue = this.#topology.queue(fields);
 		this.#home.user.mustBeAllowed("read", "queue", queue.name);
 		const tag = (fields.consumerTag as string) || `amq.ctag-${randomBytes(12).toString("base64url")}`;
 		if (this.#consumers.has(tag)) throw new Refusal("NOT_ALLOWED", `attempt to reuse consumer tag '${tag}'`);
@@ -425,7 +321,7 @@ export class Channel {
 	}
 
 	#basicGet(fields: Fields): void {
-		const queue = this.#queue(fields);
+		const queue = this.#topology.queue(fields);
 		this.#home.user.mustBeAllowed("read", "queue", queue.name);
 		const entry = queue.take();
 		if (!entry) {
@@ -483,13 +379,13 @@ export class Channel {
 	static readonly handlers: Readonly<Record<number, (channel: Channel, fields: Fields) => void>> = {
 		[methods.channelFlow]: (channel, fields) => channel.#channelFlow(fields),
 		[methods.channelFlowOk]: () => undefined,
-		[methods.exchangeDeclare]: (channel, fields) => channel.#exchangeDeclare(fields),
-		[methods.exchangeDelete]: (channel, fields) => channel.#exchangeDelete(fields),
-		[methods.queueDeclare]: (channel, fields) => channel.#queueDeclare(fields),
-		[methods.queueBind]: (channel, fields) => channel.#queueBind(fields, true),
-		[methods.queueUnbind]: (channel, fields) => channel.#queueBind(fields, false),
-		[methods.queuePurge]: (channel, fields) => channel.#queuePurge(fields),
-		[methods.queueDelete]: (channel, fields) => channel.#queueDelete(fields),
+		[methods.exchangeDeclare]: (channel, fields) => channel.#topology.exchangeDeclare(fields),
+		[methods.exchangeDelete]: (channel, fields) => channel.#topology.exchangeDelete(fields),
+		[methods.queueDeclare]: (channel, fields) => channel.#topology.queueDeclare(fields),
+		[methods.queueBind]: (channel, fields) => channel.#topology.queueBind(fields, true),
+		[methods.queueUnbind]: (channel, fields) => channel.#topology.queueBind(fields, false),
+		[methods.queuePurge]: (channel, fields) => channel.#topology.queuePurge(fields),
+		[methods.queueDelete]: (channel, fields) => channel.#topology.queueDelete(fields),
 		[methods.basicQos]: (channel, fields) => channel.#basicQos(fields),
 		[methods.basicConsume]: (channel, fields) => channel.#basicConsume(fields),
 		[methods.basicCancel]: (channel, fields) => channel.#basicCancel(fields),
@@ -512,27 +408,3 @@ export class Channel {
 }
 
 const handlers = Channel.handlers;
-
-/** Whether a name exists is told to those who have some right to it. */
-function mustKnow(user: User, name: string, kind: "queue" | "exchange"): void {
-	if (!user.may("read", name) && !user.may("write", name)) user.mustBeAllowed("configure", kind, name);
-}
-
-/** What an argument of `queue.declare` asks for is done or refused, never ignored. */
-function queueArguments(given: Record<string, unknown>): {
-	expiresMs: number | undefined;
-	arguments: Record<string, unknown>;
-} {
-	const kept: Record<string, unknown> = {};
-	for (const name of Object.keys(given).sort()) {
-		const value = given[name];
-		if (name === "x-expires" && typeof value === "number" && Number.isInteger(value) && value > 0) kept[name] = value;
-		else if (name === "x-queue-type" && value === "classic") kept[name] = value;
-		else
-			throw new Refusal(
-				"PRECONDITION_FAILED",
-				`invalid arg '${name}' = ${JSON.stringify(value)}; this broker has x-expires (positive milliseconds) and x-queue-type classic`,
-			);
-	}
-	return { expiresMs: kept["x-expires"] as number | undefined, arguments: kept };
-}

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate } from "node:fs/promises";
 import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { type EndpointId, newId, taskQueue } from "@errand/proto";
 import { type Channel, type ChannelModel, connect, type GetMessage } from "amqplib";
 import fc from "fast-check";
@@ -12,7 +13,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Log } from "../logging.ts";
 import { encodeMethod, methods } from "./codec.ts";
 import { type EmbeddedBroker, type EmbeddedBrokerOptions, openEmbeddedBroker } from "./embedded.ts";
-import { protocolHeader } from "./frames.ts";
+import { heartbeatFrame, protocolHeader } from "./frames.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -75,7 +76,7 @@ async function startChild(): Promise<{ child: ChildProcess; url: string }> {
 }
 
 describe("the embedded broker keeps what it has confirmed", () => {
-	it("NEW-6: over kill -9, five times, while messages are published and acknowledged", async () => {
+	it("over kill -9, five times, while messages are published and acknowledged", async () => {
 		const confirmed = new Set<string>();
 		const consumed = new Set<string>();
 		for (let round = 0; round < 5; round++) {
@@ -131,7 +132,7 @@ describe("the embedded broker keeps what it has confirmed", () => {
 		expect((await second.provisionEndpoint(id)).queueExisted).toBe(true);
 	});
 
-	it("when its file is cut at any byte: everything before the cut is there", async () => {
+	it("HQ-6: when its file is cut at any byte: everything before the cut is there", async () => {
 		const broker = await start();
 		const channel = await (await client(broker.serviceUrl)).createConfirmChannel();
 		await channel.assertQueue("q");
@@ -170,6 +171,23 @@ describe("the embedded broker keeps what it has confirmed", () => {
 			expect(await readFile(path, "utf8")).not.toContain(new URL(url).password);
 		}
 		expect((await stat(directory)).mode & 0o077).toBe(0);
+	});
+
+	it("tells publishers when the disk does not take a message, and goes on when it does again", async () => {
+		const broker = await start({ segmentBytes: 1 });
+		const channel = await (await client(broker.serviceUrl)).createConfirmChannel();
+		await channel.assertQueue("q");
+		const publish = (): Promise<string> =>
+			new Promise((resolve) =>
+				channel.sendToQueue("q", Buffer.from("x"), { persistent: true }, (error) =>
+					resolve(error ? "refused" : "confirmed"),
+				),
+			);
+		const aside = `${directory}-aside`;
+		await rename(directory, aside);
+		expect(await publish()).toBe("refused");
+		await rename(aside, directory);
+		expect(await publish()).toBe("confirmed");
 	});
 
 	it("and refuses a directory that another process uses", async () => {
@@ -237,6 +255,16 @@ describe("the embedded broker stays within its bounds", () => {
 		slow.destroy();
 	});
 
+	it("sends heartbeats, and ends a client that sends none", async () => {
+		const broker = await start();
+		const socket = await rawClient(broker.serviceUrl, 1);
+		const { promise: pulse, resolve } = Promise.withResolvers<void>();
+		socket.on("data", (data) => data.includes(heartbeatFrame) && resolve());
+		const closed = once(socket, "close");
+		await pulse;
+		await closed;
+	});
+
 	it("ends a client that does not log in", async () => {
 		const broker = await start({ handshakeTimeoutMs: 50 });
 		const socket = connectSocket(broker.port, "127.0.0.1");
@@ -263,7 +291,7 @@ describe("the embedded broker stays within its bounds", () => {
 });
 
 /** A socket that has logged in; the replies until then are not looked at. */
-async function rawClient(url: string): Promise<Socket> {
+async function rawClient(url: string, heartbeat = 0): Promise<Socket> {
 	const { username, password, port } = new URL(url);
 	const socket = connectSocket(Number(port), "127.0.0.1");
 	socket.write(protocolHeader);
@@ -275,7 +303,7 @@ async function rawClient(url: string): Promise<Socket> {
 			locale: "en_US",
 		}),
 	);
-	socket.write(encodeMethod(methods.connectionTuneOk, 0, { channelMax: 10, frameMax: 131_072, heartbeat: 0 }));
+	socket.write(encodeMethod(methods.connectionTuneOk, 0, { channelMax: 10, frameMax: 131_072, heartbeat }));
 	socket.write(encodeMethod(methods.connectionOpen, 0, { virtualHost: "/", capabilities: "", insist: false }));
 	await once(socket, "data");
 	return socket;
@@ -354,6 +382,21 @@ describe("the embedded broker takes whatever comes", () => {
 		socket.destroy();
 	});
 
+	it("bounds what one connection may leave unfinished", async () => {
+		const broker = await start();
+		const header = Buffer.alloc(14);
+		header.writeUInt16BE(60, 0);
+		header.writeUInt32BE(100 * 1024 * 1024, 8);
+		const unfinished = [1, 2, 3].map((channel) =>
+			Buffer.concat([
+				encodeMethod(methods.channelOpen, channel, { outOfBand: "" }),
+				encodeMethod(methods.basicPublish, channel, { exchange: "", routingKey: "q" }),
+				frame(2, channel, header),
+			]),
+		);
+		expect(await answerTo(await rawClient(broker.serviceUrl), Buffer.concat(unfinished))).toBe(506);
+	});
+
 	it("survives random bytes before and after log-in", async () => {
 		const broken: unknown[] = [];
 		const broker = await start({ log: { ...silent, error: (...what: unknown[]) => broken.push(what) } });
@@ -384,5 +427,22 @@ describe("the embedded broker takes whatever comes", () => {
 		expect(broken).toEqual([]);
 		const channel = await (await client(broker.serviceUrl)).createChannel();
 		await channel.assertQueue("", { exclusive: true });
+	});
+});
+describe("the embedded broker with TLS", () => {
+	it("speaks it on its port, and keeps the cloud's own connections on the loopback address", async () => {
+		const [key, cert] = [join(directory, "tls.key"), join(directory, "tls.pem")];
+		await promisify(execFile)("openssl", [
+			...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
+			...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+		]);
+		const ca = await readFile(cert);
+		const broker = await start({ tls: { key: await readFile(key), cert: ca }, publicHost: "localhost" });
+		const { url } = await broker.provisionEndpoint(newId<EndpointId>());
+		expect(url).toMatch(/^amqps:.*@localhost:/);
+		const model = await connect(url, { ca: [ca], noDelay: true });
+		await model.close();
+		await expect(connect(url)).rejects.toThrow(/self-signed/);
+		await client(broker.serviceUrl);
 	});
 });

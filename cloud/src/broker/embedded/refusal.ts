@@ -1,5 +1,5 @@
 /** Reply codes of AMQP 0-9-1 that this broker uses, and what each of them ends. */
-export const replies = {
+const replies = {
 	CONNECTION_FORCED: { code: 320, ends: "connection" },
 	ACCESS_REFUSED: { code: 403, ends: "channel" },
 	NOT_FOUND: { code: 404, ends: "channel" },
@@ -10,6 +10,7 @@ export const replies = {
 	COMMAND_INVALID: { code: 503, ends: "connection" },
 	CHANNEL_ERROR: { code: 504, ends: "connection" },
 	UNEXPECTED_FRAME: { code: 505, ends: "connection" },
+	RESOURCE_ERROR: { code: 506, ends: "connection" },
 	NOT_ALLOWED: { code: 530, ends: "connection" },
 	NOT_IMPLEMENTED: { code: 540, ends: "connection" },
 	INTERNAL_ERROR: { code: 541, ends: "connection" },

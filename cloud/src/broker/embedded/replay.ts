@@ -7,7 +7,7 @@ import { decodeMessage, decodeSettlements, readRecord, recordKinds, type StoredM
 import { type TopologyChange, TopologyRecord } from "./topology.ts";
 
 /** A message that some queue still wants. */
-export interface ReplayedMessage extends Omit<StoredMessage, "queueIds" | "content"> {
+interface ReplayedMessage extends Omit<StoredMessage, "queueIds" | "content"> {
 	/** Undefined when it was left on disk. */
 	readonly content: Content | undefined;
 	readonly contentBytes: number;

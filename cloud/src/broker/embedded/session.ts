@@ -1,7 +1,8 @@
 /** One client's connection: handshake, frames in and out, heartbeats, and an orderly end. */
 import type { Socket } from "node:net";
 import type { Log } from "../logging.ts";
-import { Channel, type ChannelHome } from "./channel.ts";
+import { Channel } from "./channel.ts";
+import type { ChannelHome } from "./channel-home.ts";
 import { decodeMethod, encodeMethod, type Fields, methodName, methods } from "./codec.ts";
 import {
 	type Content,
@@ -259,6 +260,7 @@ export class Session {
 			user: state.user,
 			host: this.#options.host,
 			cancelNotify: state.cancelNotify,
+			incomingBytes: 0,
 			get writable() {
 				return session.#socket.writableLength < socketBacklogBytes;
 			},

@@ -3,6 +3,7 @@
  * that cannot be, it throws a Refusal.
  */
 import type { Log } from "../logging.ts";
+import { compactOldest } from "./compaction.ts";
 import { Exchange, type ExchangeDeclaration } from "./exchange.ts";
 import type { Content } from "./frames.ts";
 import { Message, type MessageKeeper } from "./message.ts";
@@ -30,9 +31,8 @@ interface Binding {
 	readonly key: string;
 }
 
-/** What compaction writes before it waits for the disk. */
-const compactionStepBytes = 8 * 1024 * 1024;
-
+/** Exchange names and routing keys kept as bytes. */
+const rememberedNames = 10_000;
 const predeclared: readonly ExchangeDeclaration[] = (
 	[
 		["", "direct"],
@@ -48,6 +48,7 @@ export class VirtualHost implements QueueEvents {
 	readonly #queues = new Map<string, MessageQueue>();
 	readonly #bindings = new Map<MessageQueue, Binding[]>();
 	readonly #keeper: MessageKeeper;
+	readonly #names = new Map<string, Buffer>();
 	#nextMessageId = 1;
 	#nextQueueId = 1;
 	#compaction: Promise<void> | undefined;
@@ -70,15 +71,14 @@ export class VirtualHost implements QueueEvents {
 			const from = host.#exchanges.get(exchange);
 			if (queue && from) host.#addBinding(from, key, queue);
 		}
-		const names = new Map<string, Buffer>();
 		for (const stored of found.messages) {
 			const queues = [...stored.queueIds].map((id) => byId.get(id)).filter((queue) => queue !== undefined);
 			const message = new Message(
 				host.#keeper,
 				{
 					id: stored.id,
-					exchange: interned(names, stored.exchange),
-					routingKey: interned(names, stored.routingKey),
+					exchange: host.#bytesOf(stored.exchange),
+					routingKey: host.#bytesOf(stored.routingKey),
 					expiresAtMs: stored.expiresAtMs,
 					content: stored.content,
 					sizeBytes: stored.contentBytes,
@@ -256,8 +256,8 @@ export class VirtualHost implements QueueEvents {
 			this.#keeper,
 			{
 				id: this.#nextMessageId++,
-				exchange: Buffer.from(exchange.declaration.name),
-				routingKey: Buffer.from(routingKey),
+				exchange: this.#bytesOf(exchange.declaration.name),
+				routingKey: this.#bytesOf(routingKey),
 				expiresAtMs: properties.expirationMs === undefined ? 0 : Date.now() + properties.expirationMs,
 				content,
 				sizeBytes: content.body.length + content.properties.length,
@@ -304,6 +304,18 @@ export class VirtualHost implements QueueEvents {
 		await this.#compaction;
 		await this.#keeper.log.close();
 		this.#keeper.reader.close();
+	}
+
+	/** One copy of each name, and none in Node's buffer pool: there it would keep the bodies beside it in memory. */
+	#bytesOf(name: string): Buffer {
+		let bytes = this.#names.get(name);
+		if (!bytes) {
+			bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(name));
+			bytes.write(name);
+			if (this.#names.size >= rememberedNames) this.#names.clear();
+			this.#names.set(name, bytes);
+		}
+		return bytes;
 	}
 
 	#addQueue(id: number, declaration: QueueDeclaration): MessageQueue {
@@ -364,7 +376,7 @@ export class VirtualHost implements QueueEvents {
 		const { oldest } = log;
 		if (!oldest) return;
 		if (oldest.live.size > 0 && log.sizeBytes <= 2 * memory.liveBytes + 4 * this.#options.segmentBytes) return;
-		this.#compaction = this.#compactOldest().then(
+		this.#compaction = compactOldest(this.#keeper, (queue) => this.#onRecord(queue)).then(
 			() => {
 				this.#compaction = undefined;
 				this.#considerCompaction();
@@ -375,48 +387,12 @@ export class VirtualHost implements QueueEvents {
 			},
 		);
 	}
-
-	/** Moves the wanted messages of the oldest segment to the newest, then drops it. */
-	async #compactOldest(): Promise<void> {
-		const { log, reader } = this.#keeper;
-		const { oldest } = log;
-		if (!oldest) return;
-		while (oldest.live.size > 0) {
-			let movedBytes = 0;
-			for (const message of oldest.live as Set<Message>) {
-				const queueIds = message.holders.filter((queue) => this.#onRecord(queue)).map((queue) => queue.id);
-				const record = encodeMessage({
-					id: message.id,
-					queueIds: message.persistent ? queueIds : [],
-					exchange: message.exchange.toString(),
-					routingKey: message.routingKey.toString(),
-					expiresAtMs: message.expiresAtMs,
-					content: message.content(),
-				});
-				log.append(record, message);
-				movedBytes += record.lengthBytes;
-				if (movedBytes >= compactionStepBytes) break;
-			}
-			await log.flushed();
-		}
-		reader.forget(oldest);
-		await log.dropOldest();
-	}
 }
 
 const stored = (queue: MessageQueue): Extract<TopologyChange, { change: "queue" }>["queue"] => {
 	const { name, autoDelete, expiresMs, arguments: given } = queue.declaration;
 	return { id: queue.id, name, autoDelete, expiresMs, arguments: given };
 };
-
-function interned(names: Map<string, Buffer>, name: string): Buffer {
-	let bytes = names.get(name);
-	if (!bytes) {
-		bytes = Buffer.from(name);
-		names.set(name, bytes);
-	}
-	return bytes;
-}
 
 function checkEquivalent(current: QueueDeclaration, asked: QueueDeclaration): void {
 	const compared = [
