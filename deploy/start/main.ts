@@ -74,8 +74,9 @@ async function startCloud(): Promise<string> {
 
 /** The first administrator; made when the cloud is new. */
 async function firstAccount(): Promise<string> {
-	const [{ accounts }] = (await errand(["cloud", "user", "list"], type)) as [{ accounts: Account[] }];
-	const known = accounts.find(({ admin }) => admin) ?? accounts[0];
+	// A cloud without any account does not answer the operator yet: status 5.
+	const [listed] = (await errand(["cloud", "user", "list"], { ...type, accepts: [5] })) as { accounts: Account[] }[];
+	const known = listed?.accounts.find(({ admin }) => admin) ?? listed?.accounts[0];
 	if (known) return known.username;
 	const wished =
 		userInfo()

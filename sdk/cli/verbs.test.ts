@@ -366,6 +366,7 @@ describe("an endpoint of this machine", () => {
 		await configure();
 		expect(readFileSync(credentials, "utf8")).toBe(before);
 		expect(desk.cloud.requests.filter((request) => request.endsWith("/key"))).toHaveLength(1);
+		expect(desk.cloud.requests.filter((request) => request === "POST /v3/endpoints")).toHaveLength(1);
 	});
 
 	test("start --detach returns when it is online, a second start is refused, stop leaves no process", async () => {
