@@ -154,7 +154,7 @@ function untilStopped(): Promise<void> {
 const nextSteps = (url: string): string => `
 Dashboard and API   ${url}    (API document: ${url}/v1/openapi.json)
 Type next, in another terminal:
-${process.env.ERRAND_HOME ? `  export ERRAND_HOME=${quoteWord(home.directory)}\n` : ""}  npx errand run -e ${endpointName} -- hostname
+${"ERRAND_HOME" in process.env ? `  export ERRAND_HOME=${quoteWord(home.directory)}\n` : ""}  npx errand run -e ${endpointName} -- hostname
   npx errand run -e ${endpointName} sdk/examples/statistics.py:mean '[[1, 2, 3]]'
   npx errand task list
   npx node sdk/examples/fan-out.ts

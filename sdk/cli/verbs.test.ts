@@ -396,7 +396,7 @@ describe("an endpoint of this machine", () => {
 		const stop = new AbortController();
 		const record = join(openHome(desk.environment).endpoints, "local", "process.json");
 		const typed = desk.type(["endpoint", "start", "local", "--json"], { signal: stop.signal });
-		await expect.poll(() => desk.cloud.requests.includes("POST /test/online")).toBe(true);
+		await expect.poll(() => desk.cloud.requests.includes("POST /test/online"), { timeout: 20_000 }).toBe(true);
 		expect(readProcessRecord(record)).toBeDefined();
 		stop.abort(new Error("SIGINT"));
 		const { status, out } = await typed;
