@@ -5,6 +5,7 @@
 import { userInfo } from "node:os";
 import { formatDuration } from "../../sdk/cli/duration.ts";
 import { openHome } from "../../sdk/cli/home.ts";
+import { quoteWord } from "../../sdk/cli/run-target.ts";
 import { openClient } from "../../sdk/cli/session.ts";
 import { CommandFailure, type CommandOptions, errand } from "./command.ts";
 import { runJob } from "./job.ts";
@@ -74,8 +75,9 @@ async function startCloud(): Promise<string> {
 
 /** The first administrator; made when the cloud is new. */
 async function firstAccount(): Promise<string> {
-	const [{ accounts }] = (await errand(["cloud", "user", "list"], type)) as [{ accounts: Account[] }];
-	const known = accounts.find(({ admin }) => admin) ?? accounts[0];
+	// A cloud without any account does not answer the operator yet: status 5.
+	const [listed] = (await errand(["cloud", "user", "list"], { ...type, accepts: [5] })) as { accounts: Account[] }[];
+	const known = listed?.accounts.find(({ admin }) => admin) ?? listed?.accounts[0];
 	if (known) return known.username;
 	const wished =
 		userInfo()
@@ -152,10 +154,10 @@ function untilStopped(): Promise<void> {
 const nextSteps = (url: string): string => `
 Dashboard and API   ${url}    (API document: ${url}/v1/openapi.json)
 Type next, in another terminal:
-  npx errand run -e ${endpointName} -- hostname
+${"ERRAND_HOME" in process.env ? `  export ERRAND_HOME=${quoteWord(home.directory)}\n` : ""}  npx errand run -e ${endpointName} -- hostname
   npx errand run -e ${endpointName} sdk/examples/statistics.py:mean '[[1, 2, 3]]'
   npx errand task list
-  node sdk/examples/fan-out.ts
+  npx node sdk/examples/fan-out.ts
 `;
 
 async function main(): Promise<number> {

@@ -13,10 +13,10 @@ export function openProgress(what: string, total: number, out: NodeJS.WriteStrea
 	const started = performance.now();
 	let done = 0;
 	let shown = -1;
-	const draw = (): void => {
+	const draw = (anyway = false): void => {
 		const share = total === 0 ? 1 : done / total;
 		const mark = out.isTTY ? Math.round(share * barWidth) : Math.floor(share * 4);
-		if (mark === shown) return;
+		if (mark === shown && !anyway) return;
 		shown = mark;
 		const counts = `${String(done).padStart(String(total).length)} of ${total}`;
 		if (out.isTTY) out.write(`\r  ${what}  ${"█".repeat(mark)}${"░".repeat(barWidth - mark)}  ${counts}`);
@@ -29,6 +29,7 @@ export function openProgress(what: string, total: number, out: NodeJS.WriteStrea
 			draw();
 		},
 		end() {
+			if (out.isTTY) draw(true);
 			const took = formatDuration(performance.now() - started);
 			out.write(out.isTTY ? `  in ${took}\n` : `  ${what}  done in ${took}\n`);
 		},

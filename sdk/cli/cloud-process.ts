@@ -123,7 +123,7 @@ export async function launchCloud(context: Context): Promise<ProcessRecord> {
 		if (ended || context.now() > deadline) {
 			if (!ended) await stopCloud(context);
 			forgetProcess(files.process);
-			const { lines } = await tailOf(files.log, 12);
+			const { lines } = await tailOf(files.log, 20);
 			throw new Complaint(
 				"failed",
 				`the cloud ${ended ? "ended at once" : "was not ready in time and was stopped"}; the end of its log:\n${lines.map((line) => `    ${formatLogLine(line)}`).join("\n")}`,

@@ -45,7 +45,7 @@ export function showResult(result: TaskResult, screen: Screen): void {
 			screen.out(withNewline(command.stdout));
 			screen.err(withNewline(command.stderr));
 		} else {
-			screen.line(typeof result.value === "string" ? result.value : JSON.stringify(result.value, null, 2));
+			screen.line(typeof result.value === "string" ? result.value : readableJson(result.value));
 		}
 		return;
 	}
@@ -72,3 +72,9 @@ export function exitOfResult(result: TaskResult): ExitName | number {
 }
 
 const withNewline = (text: string): string => (text === "" || text.endsWith("\n") ? text : `${text}\n`);
+
+/** On one line when it fits a terminal. */
+function readableJson(value: unknown): string {
+	const line = JSON.stringify(value);
+	return line.length <= 100 ? line : JSON.stringify(value, null, 2);
+}

@@ -366,6 +366,7 @@ describe("an endpoint of this machine", () => {
 		await configure();
 		expect(readFileSync(credentials, "utf8")).toBe(before);
 		expect(desk.cloud.requests.filter((request) => request.endsWith("/key"))).toHaveLength(1);
+		expect(desk.cloud.requests.filter((request) => request === "POST /v3/endpoints")).toHaveLength(1);
 	});
 
 	test("start --detach returns when it is online, a second start is refused, stop leaves no process", async () => {
@@ -395,7 +396,7 @@ describe("an endpoint of this machine", () => {
 		const stop = new AbortController();
 		const record = join(openHome(desk.environment).endpoints, "local", "process.json");
 		const typed = desk.type(["endpoint", "start", "local", "--json"], { signal: stop.signal });
-		await expect.poll(() => desk.cloud.requests.includes("POST /test/online")).toBe(true);
+		await expect.poll(() => desk.cloud.requests.includes("POST /test/online"), { timeout: 20_000 }).toBe(true);
 		expect(readProcessRecord(record)).toBeDefined();
 		stop.abort(new Error("SIGINT"));
 		const { status, out } = await typed;

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
-import { endpointRegistration } from "@errand/proto/rest";
+import { type EndpointSummary, endpointRegistration } from "@errand/proto/rest";
 import * as z from "zod";
+import type { Client } from "../../src/index.ts";
 import { findProgram, runProgram } from "../child-program.ts";
 import { endpointFiles, readCredentials, writeCredentials } from "../endpoint-files.ts";
 import { makePrivateDirectory } from "../home.ts";
@@ -47,11 +48,11 @@ export const endpointConfigure = verb({
 	async *run(context, { name, scheduler, displayName, newKey }) {
 		const client = await context.client();
 		const files = endpointFiles(context.home, name);
-		const { endpoint_id: id } = await client.registerEndpoint({
-			endpoint_name: name,
-			...(displayName !== undefined && { display_name: displayName }),
-			metadata: {},
-		});
+		const known = readCredentials(files);
+		const registered = known?.cloud_url === client.cloudUrl ? await findEndpoint(client, known.endpoint_id) : undefined;
+		// A registration ends the connections of a daemon that runs: what is right already is left alone.
+		const asIs = registered?.name === name && (displayName ?? registered.display_name) === registered.display_name;
+		const id = asIs ? registered.id : await register(client, name, displayName);
 		makePrivateDirectory(context.home.endpoints);
 		makePrivateDirectory(files.directory);
 		if (!existsSync(files.config))
@@ -67,8 +68,7 @@ export const endpointConfigure = verb({
 				],
 				environment: context.environment,
 			});
-		const known = newKey ? undefined : readCredentials(files);
-		const keyIsGood = known?.endpoint_id === id && known.cloud_url === client.cloudUrl;
+		const keyIsGood = !newKey && known?.endpoint_id === id && known.cloud_url === client.cloudUrl;
 		if (!keyIsGood) {
 			const key = await client.makeEndpointKey(id);
 			writeCredentials(files, { cloud_url: client.cloudUrl, endpoint_id: id, ...key });
@@ -83,3 +83,22 @@ export const endpointConfigure = verb({
 		};
 	},
 });
+
+async function register(client: Client, name: string, displayName: string | undefined): Promise<string> {
+	const { endpoint_id: id } = await client.registerEndpoint({
+		endpoint_name: name,
+		...(displayName !== undefined && { display_name: displayName }),
+		metadata: { errand_protocol: 1 },
+	});
+	return id;
+}
+
+/** Undefined when the cloud does not know it any more. */
+async function findEndpoint(client: Client, id: string): Promise<EndpointSummary | undefined> {
+	try {
+		return await client.getEndpoint(id);
+	} catch (error) {
+		if ((error as { code?: unknown }).code === "ENDPOINT_NOT_FOUND") return undefined;
+		throw error;
+	}
+}
