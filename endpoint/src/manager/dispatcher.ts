@@ -234,13 +234,9 @@ function isFree(worker: WorkerProcess): boolean {
 function canWaitAt(worker: WorkerProcess, expectedUs: number): boolean {
 	const [running] = worker.inFlight; // one that asks for more than a core is always alone
 	return (
-<<<<<<< HEAD
 		running?.mayShare === true &&
 		running.stop === undefined &&
 		!worker.full &&
 		worker.expectedUs + expectedUs <= windowUs
-=======
-		running?.plain === true && running.stop === undefined && !worker.full && worker.expectedUs + expectedUs <= windowUs
->>>>>>> daemon
 	);
 }
