@@ -3,7 +3,7 @@ import { type Client, Executor } from "@errand/sdk";
 import { afterEach, expect, test } from "vitest";
 import { type Deployment, type DeploymentName, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
-import { childrenOf } from "../harness/pids.ts";
+import { childrenOf, commandOf } from "../harness/pids.ts";
 import { readRecord, settled, submitWorkload } from "../harness/workload.ts";
 
 const count = 2_000;
@@ -60,9 +60,10 @@ const victims: Record<string, (scene: Scene) => Promise<void>> = {
 	"a manager": async ({ endpoint }) => {
 		process.kill(onlyChild(endpoint.managerPids()[0], "manager"), "SIGKILL");
 	},
-	"a worker": async ({ endpoint }) => {
-		const workers = endpoint.managerPids().flatMap(childrenOf);
-		process.kill(onlyChild(workers[0], "worker"), "SIGKILL");
+	"every worker": async ({ endpoint }) => {
+		const workers = endpoint.managerPids().flatMap(childrenOf).filter((pid) => commandOf(pid).includes("/worker/"));
+		for (const pid of workers) process.kill(pid, "SIGKILL");
+		expect(workers.length).toBeGreaterThan(0);
 	},
 };
 
@@ -74,7 +75,7 @@ test.each<[string, DeploymentName]>([
 	["PostgreSQL", "embedded"],
 	["the endpoint's daemon", "embedded"],
 	["a manager", "embedded"],
-	["a worker", "embedded"],
+	["every worker", "embedded"],
 	["the cloud", "full"],
 	["the broker", "full"],
 	["PostgreSQL", "full"],

@@ -57,3 +57,12 @@ export function memoryBytes(pids: readonly number[]): number {
 	}
 	return kibibytes * 1024;
 }
+
+/** The command line, its arguments joined by blanks; empty when the process is gone. */
+export function commandOf(pid: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+	} catch {
+		return "";
+	}
+}
