@@ -7,7 +7,12 @@
  * console.log(await executor.submit((a: number, b: number) => a + b, 2, 3));
  * ```
  */
-export { type DeviceLoginRequest, type DevicePrompt, type DeviceTokens, requestDeviceLogin } from "./auth/device-flow.ts";
+export {
+	type DeviceLoginRequest,
+	type DevicePrompt,
+	type DeviceTokens,
+	requestDeviceLogin,
+} from "./auth/device-flow.ts";
 export {
 	type ClientCredentialsOptions,
 	clientCredentialsTokenSource,
