@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client, requestDeviceLogin } from "@errand/sdk";
+import { removePostgresHome } from "../../cloud/src/store/postgres-home.ts";
 import { randomPort } from "./ports.ts";
 import { LoggedProcess } from "./process.ts";
 
@@ -48,6 +49,10 @@ export class TestCloud {
 		await this.#process.line("the cloud is ready");
 	}
 
+	get port(): number {
+		return Number(new URL(this.url).port);
+	}
+
 	kill(): Promise<void> {
 		return this.process.kill();
 	}
@@ -89,6 +94,7 @@ export class TestCloud {
 	async stop(): Promise<void> {
 		const code = await this.process.stop();
 		if (code !== 0) throw new Error(`the cloud ended with ${code}:\n${this.process.output.slice(-3000)}`);
+		await removePostgresHome(join(this.home, "cloud", "postgres"));
 		rmSync(this.home, { recursive: true, force: true });
 	}
 }
