@@ -132,6 +132,21 @@ describe("the embedded broker keeps what it has confirmed", () => {
 		expect((await second.provisionEndpoint(id)).queueExisted).toBe(true);
 	});
 
+	it("HQ-6: queues and users although nothing was left in them and nothing happened since", async () => {
+		const first = await start();
+		const id = newId<EndpointId>();
+		await first.provisionEndpoint(id);
+		await first.close();
+		for (let restart = 0; restart < 3; restart++) {
+			const again = await start();
+			// The log has been tidied by then.
+			await again.check();
+			await again.close();
+		}
+		const last = await start();
+		expect((await last.provisionEndpoint(id)).queueExisted).toBe(true);
+	});
+
 	it("HQ-6: when its file is cut at any byte: everything before the cut is there", async () => {
 		const broker = await start();
 		const channel = await (await client(broker.serviceUrl)).createConfirmChannel();
