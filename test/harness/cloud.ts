@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client, requestDeviceLogin } from "@errand/sdk";
+import { removePostgresHome } from "../../cloud/src/store/postgres-home.ts";
 import { randomPort } from "./ports.ts";
 import { LoggedProcess } from "./process.ts";
 
@@ -57,14 +58,17 @@ export class TestCloud {
 	}
 
 	/** An account whose password is its name and `-password`. */
-	async createAccount(username: string): Promise<void> {
+	async createAccount(username: string, { admin = false }: { admin?: boolean } = {}): Promise<void> {
 		const operator = new Client({ cloudUrl: this.url, token: this.operatorToken });
-		await operator.createAccount({ username, password: `${username}-password` });
+		await operator.createAccount({ username, password: `${username}-password`, admin });
 	}
 
 	/** A new account and its access token, got by the device flow that the operator approves. */
-	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
-		await this.createAccount(username);
+	async login(
+		username: string,
+		options: { admin?: boolean } = {},
+	): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
+		await this.createAccount(username, options);
 		const tokens = await requestDeviceLogin({
 			cloudUrl: this.url,
 			onPrompt: ({ userCode }) => this.approveDevice(userCode, username),
@@ -89,6 +93,7 @@ export class TestCloud {
 	async stop(): Promise<void> {
 		const code = await this.process.stop();
 		if (code !== 0) throw new Error(`the cloud ended with ${code}:\n${this.process.output.slice(-3000)}`);
+		await removePostgresHome(join(this.home, "cloud", "postgres"));
 		rmSync(this.home, { recursive: true, force: true });
 	}
 }

@@ -8,6 +8,7 @@ import type { Broker, ConnectionUrl } from "../broker.ts";
 import type { Log } from "../logging.ts";
 import {
 	connectionUrl,
+	connectionUrlAt,
 	endpointQueues,
 	endpointRights,
 	endpointUser,
@@ -31,8 +32,8 @@ export interface EmbeddedBrokerOptions {
 	host: string;
 	/** 0: any free one. */
 	port: number;
-	/** The name under which endpoints and clients reach `port`; default `host`. */
-	publicHost?: string;
+	/** `amqp(s)://host:port` at which endpoints and clients reach this broker, when it is not `host` and `port`. */
+	publicUrl?: string;
 	log: Log;
 	/** With it, `port` speaks TLS, and the cloud itself uses a second port on the loopback address. */
 	tls?: TlsOptions;
@@ -87,13 +88,15 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions): Promis
 			port,
 			serviceUrl: connectionUrl(false, serviceUser, password, loopback, servicePort),
 			publicUrl: (user, secret) =>
-				connectionUrl(
-					options.tls !== undefined,
-					user,
-					secret,
-					options.publicHost ?? (isWildcard(options.host) ? "127.0.0.1" : options.host),
-					port,
-				),
+				options.publicUrl === undefined
+					? connectionUrl(
+							options.tls !== undefined,
+							user,
+							secret,
+							isWildcard(options.host) ? "127.0.0.1" : options.host,
+							port,
+						)
+					: connectionUrlAt(new URL(options.publicUrl), user, secret),
 			close: async () => {
 				for (const step of undo) await step();
 			},
