@@ -49,6 +49,10 @@ export class TestCloud {
 		await this.#process.line("the cloud is ready");
 	}
 
+	get port(): number {
+		return Number(new URL(this.url).port);
+	}
+
 	kill(): Promise<void> {
 		return this.process.kill();
 	}
