@@ -1,7 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Executor } from "@errand/sdk";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
+import { closeAfterEach } from "../harness/closing.ts";
 import { type Deployment, type DeploymentName, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { readRecord } from "../harness/workload.ts";
@@ -9,10 +10,7 @@ import { readRecord } from "../harness/workload.ts";
 const count = 300;
 const patient = { timeout: 120_000, interval: 100 };
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-	for (const close of closing.splice(0).reverse()) await close();
-});
+const closeLater = closeAfterEach();
 
 /** Who carries messages in each deployment: what goes away, and what brings it back. */
 const broker: Record<
@@ -36,12 +34,12 @@ test.each([
 	{ timeout: 240_000 },
 	async (name, daemon) => {
 		const deployment = await startDeployment(name);
-		closing.push(() => deployment.stop());
+		closeLater(() => deployment.stop());
 		const { client } = await deployment.cloud.login("ada");
 		const endpoint = await TestEndpoint.start(deployment.cloud, client, { config: "workers_per_node: 2\n" });
-		closing.push(() => endpoint.stop());
+		closeLater(() => endpoint.stop());
 		const executor = new Executor({ endpoint: "local", client });
-		closing.push(() => executor.close());
+		closeLater(() => executor.close());
 		const { home } = deployment.cloud;
 		const [record, gate] = [join(home, "record"), join(home, "gate")];
 		writeFileSync(record, "");
