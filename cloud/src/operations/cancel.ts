@@ -14,7 +14,7 @@ import { may } from "../policy/policy.ts";
 import { endingByCloud } from "../results/documents.ts";
 import { findEndpoint } from "../store/endpoints.ts";
 import { findGroup } from "../store/groups.ts";
-import { findTasks, markCancelRequested, unfinishedIdsOfGroup } from "../store/tasks.ts";
+import { markCancelRequested, ownersOfTasks, unfinishedIdsOfGroup } from "../store/tasks.ts";
 import { isOnline } from "./endpoints.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
@@ -72,7 +72,7 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 				);
 
 			const ids = [...wanted];
-			const rows = (await findTasks(database, ids)).filter((row) =>
+			const rows = (await ownersOfTasks(database, ids)).filter((row) =>
 				may(caller, "task.cancel", { ownerId: row.owner_id }),
 			);
 			const mine = new Set(rows.map((row) => row.id));

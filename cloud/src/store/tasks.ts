@@ -230,6 +230,18 @@ export async function findTasks(
 	return rows;
 }
 
+/** Whose these tasks are; unknown ids are left out. Nothing of their contents is read. */
+export async function ownersOfTasks(
+	session: Session,
+	ids: readonly TaskId[],
+): Promise<{ id: TaskId; owner_id: AccountId }[]> {
+	const { rows } = await session.query<{ id: TaskId; owner_id: AccountId }>(
+		"select id, owner_id from tasks where id = any($1::uuid[])",
+		[ids],
+	);
+	return rows;
+}
+
 export interface TaskSearch {
 	owner?: AccountId | undefined;
 	states?: readonly number[] | undefined;
