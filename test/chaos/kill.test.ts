@@ -61,7 +61,10 @@ const victims: Record<string, (scene: Scene) => Promise<void>> = {
 		process.kill(onlyChild(endpoint.managerPids()[0], "manager"), "SIGKILL");
 	},
 	"every worker": async ({ endpoint }) => {
-		const workers = endpoint.managerPids().flatMap(childrenOf).filter((pid) => commandOf(pid).includes("/worker/"));
+		const workers = endpoint
+			.managerPids()
+			.flatMap(childrenOf)
+			.filter((pid) => commandOf(pid).includes("/worker/"));
 		for (const pid of workers) process.kill(pid, "SIGKILL");
 		expect(workers.length).toBeGreaterThan(0);
 	},
