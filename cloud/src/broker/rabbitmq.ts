@@ -3,7 +3,6 @@ import { createHmac, randomBytes } from "node:crypto";
 import { type AccountId, type EndpointId, groupQueuePrefix, type TaskGroupId, taskQueue } from "@errand/proto";
 import type { Broker, ConnectionUrl } from "./broker.ts";
 import {
-	connectionUrl,
 	endpointQueues,
 	endpointRights,
 	endpointUser,
@@ -12,6 +11,7 @@ import {
 	readerRights,
 	readerUser,
 	setUpPlan,
+	urlAt,
 } from "./rights.ts";
 
 export interface RabbitmqOptions {
@@ -64,6 +64,8 @@ class Rabbitmq implements Broker {
 	}
 
 	async setUp(): Promise<void> {
+		// Whoever sets up again has a broker that may have forgotten them.
+		this.#readers.clear();
 		const host = segment(this.#virtualHost);
 		for (const { name, type } of setUpPlan.exchanges)
 			await this.#ask("PUT", `/api/exchanges/${host}/${segment(name)}`, { type, durable: true, auto_delete: false });
@@ -135,10 +137,7 @@ class Rabbitmq implements Broker {
 	}
 
 	#urlFor(user: string, password: string): ConnectionUrl {
-		const { protocol, hostname, port } = this.#public;
-		const secure = protocol === "amqps:";
-		const bare = hostname.replace(/^\[|\]$/g, "");
-		return connectionUrl(secure, user, password, bare, Number(port) || (secure ? 5671 : 5672), this.#virtualHost);
+		return urlAt(this.#public, user, password, this.#virtualHost);
 	}
 
 	/** True when it was not there. */

@@ -77,3 +77,11 @@ export function connectionUrl(
 	const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
 	return `${secure ? "amqps" : "amqp"}://${login}@${bracketed}:${port}/${encodeURIComponent(virtualHost)}`;
 }
+
+/** The same at the place (scheme, host, port) of another AMQP URL. */
+export function urlAt(place: string | URL, user: string, password: string, virtualHost?: string): string {
+	const { protocol, hostname, port } = new URL(place);
+	const secure = protocol === "amqps:";
+	const bare = hostname.replace(/^\[|\]$/g, "");
+	return connectionUrl(secure, user, password, bare, Number(port) || (secure ? 5671 : 5672), virtualHost);
+}

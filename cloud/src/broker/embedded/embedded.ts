@@ -16,6 +16,7 @@ import {
 	readerUser,
 	serviceRights,
 	setUpPlan,
+	urlAt,
 } from "../rights.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import type { QueueDeclaration } from "./message-queue.ts";
@@ -33,6 +34,8 @@ export interface EmbeddedBrokerOptions {
 	port: number;
 	/** The name under which endpoints and clients reach `port`; default `host`. */
 	publicHost?: string;
+	/** How endpoints and clients reach the broker (`amqps://mq.example.org`), where something stands before it. */
+	publicUrl?: string;
 	log: Log;
 	/** With it, `port` speaks TLS, and the cloud itself uses a second port on the loopback address. */
 	tls?: TlsOptions;
@@ -86,14 +89,7 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions): Promis
 			sessions,
 			port,
 			serviceUrl: connectionUrl(false, serviceUser, password, loopback, servicePort),
-			publicUrl: (user, secret) =>
-				connectionUrl(
-					options.tls !== undefined,
-					user,
-					secret,
-					options.publicHost ?? (isWildcard(options.host) ? "127.0.0.1" : options.host),
-					port,
-				),
+			publicUrl: publicUrls(options, port),
 			close: async () => {
 				for (const step of undo) await step();
 			},
@@ -102,6 +98,16 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions): Promis
 		for (const step of undo) await step().catch(() => undefined);
 		throw error;
 	}
+}
+
+/** Where endpoints and clients are sent. */
+function publicUrls(
+	{ host, publicHost, publicUrl, tls }: EmbeddedBrokerOptions,
+	port: number,
+): (user: string, password: string) => ConnectionUrl {
+	if (publicUrl !== undefined) return (user, password) => urlAt(publicUrl, user, password);
+	const name = publicHost ?? (isWildcard(host) ? "127.0.0.1" : host);
+	return (user, password) => connectionUrl(tls !== undefined, user, password, name, port);
 }
 
 const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::" || host === "";
