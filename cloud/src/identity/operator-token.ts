@@ -55,7 +55,8 @@ export async function openOperatorToken(
 				admin: true,
 				operator: true,
 				scopes: new Set([computeScope]),
-				tokenExpiresAtMs: now() + callerLifetimeMs,
+				// As nobody it is not remembered: the next request may find an account.
+				tokenExpiresAtMs: now() + (account === undefined ? 0 : callerLifetimeMs),
 			};
 		},
 	};
