@@ -72,7 +72,7 @@ export class TestCloud {
 		await this.createAccount(username);
 		const tokens = await requestDeviceLogin({
 			cloudUrl: this.url,
-			onPrompt: ({ userCode }) => this.#approve(userCode, username),
+			onPrompt: ({ userCode }) => this.approve(userCode, username),
 		});
 		return {
 			token: tokens.accessToken,
@@ -81,8 +81,8 @@ export class TestCloud {
 		};
 	}
 
-	/** As whoever owns the state directory may. */
-	async #approve(userCode: string, username: string): Promise<void> {
+	/** Confirms a device code, as whoever owns the state directory may. */
+	async approve(userCode: string, username: string): Promise<void> {
 		const reply = await fetch(`${this.url}/v1/device-approvals`, {
 			method: "POST",
 			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },
