@@ -54,6 +54,25 @@ async function openBroker(config: CloudConfig, url: string, log: Log): Promise<B
 	});
 }
 
+/**
+ * Where to connect, asked before each attempt: a broker that comes back without its disk has lost exchanges and queues,
+ * and is given them again. (Endpoints find their own queues gone, register again, and get everything unfinished.)
+ */
+function placeOf(broker: Broker, log: Log): () => Promise<string> {
+	let underWay: Promise<void> | undefined;
+	return async () => {
+		underWay ??= broker
+			.setUp()
+			// It may administer itself later than it takes connections: what is missing then shows, and this comes again.
+			.catch((cause: unknown) => log.warn({ reason: String(cause) }, "could not set up the broker again yet"))
+			.finally(() => {
+				underWay = undefined;
+			});
+		await underWay;
+		return broker.serviceUrl;
+	};
+}
+
 function openBlobs({ blobs, stateDirectory }: CloudConfig): Promise<BlobStore> {
 	return blobs.kind === "s3"
 		? openS3Blobs({ ...blobs, spoolDirectory: join(stateDirectory, "spool") })
@@ -93,9 +112,10 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const events = new CloudEventBus();
 	const metrics = createMetrics(events);
 	stack.defer(() => metrics.close());
+	const place = placeOf(broker, log);
 	const connect = (name: string) => {
 		const connection = openConnection({
-			url: broker.serviceUrl,
+			url: place,
 			log,
 			name,
 			onState: (state, reason) =>

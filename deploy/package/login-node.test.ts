@@ -89,7 +89,7 @@ describe("NEW-25: an ordinary user of a login node without Node.js", () => {
 			stdio: ["ignore", "ignore", "pipe"],
 		});
 		const ended = once(login, "exit");
-		await cloud.approve(await codeOf(login), "ada");
+		await cloud.approveDevice(await codeOf(login), "ada");
 		expect(await ended).toEqual([0, null]);
 		expect(JSON.parse(await type("whoami", "--json"))).toMatchObject({ username: "ada" });
 	});

@@ -36,7 +36,7 @@ export function ownSurroundings(options: {
 			login: (cloudUrl, onPrompt) => openSession(home, cloudUrl, onPrompt, signal),
 			logout: () => closeSession(home),
 			now: Date.now,
-			pause: (ms) => pauseUnless(signal, ms),
+			pause: (ms, sooner) => pauseUnless(signal, ms, sooner),
 		}),
 	};
 }

@@ -62,17 +62,20 @@ export class TestCloud {
 	}
 
 	/** An account whose password is its name and `-password`. */
-	async createAccount(username: string): Promise<void> {
+	async createAccount(username: string, { admin = false }: { admin?: boolean } = {}): Promise<void> {
 		const operator = new Client({ cloudUrl: this.url, token: this.operatorToken });
-		await operator.createAccount({ username, password: `${username}-password` });
+		await operator.createAccount({ username, password: `${username}-password`, admin });
 	}
 
 	/** A new account and its access token, got by the device flow that the operator approves. */
-	async login(username: string): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
-		await this.createAccount(username);
+	async login(
+		username: string,
+		options: { admin?: boolean } = {},
+	): Promise<{ token: string; refreshToken: string | undefined; client: Client }> {
+		await this.createAccount(username, options);
 		const tokens = await requestDeviceLogin({
 			cloudUrl: this.url,
-			onPrompt: ({ userCode }) => this.approve(userCode, username),
+			onPrompt: ({ userCode }) => this.approveDevice(userCode, username),
 		});
 		return {
 			token: tokens.accessToken,
@@ -81,8 +84,8 @@ export class TestCloud {
 		};
 	}
 
-	/** Confirms a device code, as whoever owns the state directory may. */
-	async approve(userCode: string, username: string): Promise<void> {
+	/** Approves a device login, as whoever owns the state directory may. */
+	async approveDevice(userCode: string, username: string): Promise<void> {
 		const reply = await fetch(`${this.url}/v1/device-approvals`, {
 			method: "POST",
 			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },

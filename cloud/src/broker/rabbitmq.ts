@@ -64,6 +64,8 @@ class Rabbitmq implements Broker {
 	}
 
 	async setUp(): Promise<void> {
+		// Whoever sets up again has a broker that may have forgotten them.
+		this.#readers.clear();
 		const host = segment(this.#virtualHost);
 		for (const { name, type } of setUpPlan.exchanges)
 			await this.#ask("PUT", `/api/exchanges/${host}/${segment(name)}`, { type, durable: true, auto_delete: false });

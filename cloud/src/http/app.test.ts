@@ -396,7 +396,8 @@ test("the identity provider's router gets what the table does not have, and its 
 	expect((await own.call("POST", "/v1/accounts", { body: { a: 1 } })).json).toEqual({ a: 1 });
 	expectProblem(await own.call("POST", "/v1/accounts", { body: "{" }), "REQUEST_MALFORMED");
 	expectProblem(await own.call("POST", "/v1/accounts", { body: { a: "x".repeat(200) } }), "TASK_PAYLOAD_TOO_LARGE");
-	expectProblem(await own.call("GET", "/v1/accounts"), "ROUTE_NOT_FOUND");
+	expectProblem(await own.call("DELETE", "/v1/accounts"), "METHOD_NOT_ALLOWED");
+	expectProblem(await own.call("GET", "/v1/else"), "ROUTE_NOT_FOUND");
 });
 
 test("health, readiness and the landing page answer anybody", async () => {

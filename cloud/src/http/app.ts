@@ -15,7 +15,7 @@ import { type Cors, corsFor } from "./cors.ts";
 import { beginExchange, type Exchange, exchangeOf } from "./exchange.ts";
 import { landingPage, landingPolicy } from "./landing.ts";
 import { expressPath, hotMatcher } from "./match.ts";
-import { openApiDocument } from "./openapi.ts";
+import { identityRoutes, openApiDocument } from "./openapi.ts";
 import { RateLimiter } from "./rate-limit.ts";
 import { openRoute, type Route } from "./route.ts";
 import { routeTable } from "./routes/table.ts";
@@ -130,7 +130,7 @@ function composeExpress(
 		next();
 	});
 	app.use(options.identityRouter);
-	for (const [path, methods] of methodsByPath(routes, Object.keys(services))) {
+	for (const [path, methods] of methodsByPath([...routes, ...identityRoutes], Object.keys(services))) {
 		app.all(expressPath(path), wrongMethod(path, methods));
 	}
 	app.use((request) => {
@@ -145,7 +145,10 @@ function composeExpress(
 	return app;
 }
 
-function methodsByPath(routes: readonly Route[], services: readonly string[]): Map<string, Set<string>> {
+function methodsByPath(
+	routes: readonly Pick<Route, "path" | "method">[],
+	services: readonly string[],
+): Map<string, Set<string>> {
 	const methods = new Map<string, Set<string>>();
 	const add = (path: string, method: string): void => {
 		const known = methods.get(path) ?? new Set();

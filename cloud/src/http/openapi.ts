@@ -80,7 +80,7 @@ interface Described {
 	readonly status?: "201" | "204";
 }
 
-const identityRoutes: readonly Described[] = [
+export const identityRoutes: readonly Described[] = [
 	{ method: "GET", path: "/v1/cloud", summary: "How a client finds its way", access: "open", reply: cloudDocument },
 	{ method: "GET", path: "/v1/whoami", summary: "Who the token stands for", access: "compute", reply: whoami },
 	{

@@ -126,6 +126,8 @@ export function createAccounts(db: IdentityDatabase, now: () => number): Account
 		},
 
 		async createClient(owner, name) {
+			if ((await accountById(db, owner)) === undefined)
+				throw new Fault("FORBIDDEN", "A service client belongs to an account, and this cloud has none yet: add one.");
 			const id = newId<AccountId>();
 			const secret = newSecret();
 			await insertAccount(db, {

@@ -55,8 +55,7 @@ export async function openOperatorToken(
 				admin: true,
 				operator: true,
 				scopes: new Set([computeScope]),
-				// As nobody it is not remembered: the next request may find an account.
-				tokenExpiresAtMs: now() + (account === undefined ? 0 : callerLifetimeMs),
+				tokenExpiresAtMs: now() + callerLifetimeMs,
 			};
 		},
 	};

@@ -12,6 +12,7 @@ import express, { type NextFunction, type Request, type Response, type Router } 
 import type Provider from "oidc-provider";
 import type { Logger } from "pino";
 import * as z from "zod";
+import { type BodyLimit, BodyReader, refuseUnstorable } from "../http/body.ts";
 import type { Caller } from "../policy/caller.ts";
 import { accountById, accountsByIds, accountsByUsernames } from "../store/identity.ts";
 import { authCodePage, errorPage, icon, iconPath, stylePath } from "../web/identity-pages.ts";
@@ -61,6 +62,10 @@ const shownTokenRoutes = [providerPaths.revocation, providerPaths.introspection]
 /** Look-ups of the public interface carry a few ids; more is somebody harvesting. */
 const identitiesLimit = 100;
 
+const bodyLimit: BodyLimit = { bytes: 64 * 1024, code: "TASK_PAYLOAD_TOO_LARGE" };
+/** Of all requests that are being read. */
+const bodiesInMemoryBytes = 16 * 1024 * 1024;
+
 const clientCreation = z.object({ name: z.string().trim().min(1).max(256) });
 
 function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
@@ -84,7 +89,13 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 	const { db, issuerUrl, provider, keys, tokens, accounts, verifiers, log } = options;
 	const issuer = new URL(issuerUrl);
 	const router = express.Router();
-	const json = express.json({ limit: "64kb" });
+	const bodies = new BodyReader(bodiesInMemoryBytes);
+	/** The body's JSON, checked; read only when the caller may send one. */
+	async function bodyOf<T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> {
+		const body = await bodies.json(request, bodyLimit);
+		refuseUnstorable(body, undefined);
+		return parse(schema, body);
+	}
 
 	// ── the OpenID provider ──────────────────────────────────────────────────────────────────────────────────────
 	router.get(providerPaths.jwks, (_request, response) => {
@@ -200,21 +211,22 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 		requireAdministrator(await authenticate(request, verifiers.compute));
 		response.json({ items: await accounts.listAccounts(), next_cursor: null });
 	});
-	router.post("/v1/accounts", json, async (request, response) => {
+	router.post("/v1/accounts", async (request, response) => {
 		const caller = await authenticate(request, verifiers.compute);
 		requireAdministrator(caller);
-		const account = await accounts.createAccount(parse(accountCreation, request.body));
+		const account = await accounts.createAccount(await bodyOf(request, accountCreation));
 		log.info({ by: caller.accountId, account: account.id, admin: account.admin }, "account made");
 		response.status(201).json(account);
 	});
-	router.post("/v1/clients", json, async (request, response) => {
+	router.post("/v1/clients", async (request, response) => {
 		const caller = await authenticate(request, verifiers.compute);
 		if (caller.kind !== "account") throw new Fault("FORBIDDEN", "An endpoint's key cannot make service clients.");
-		const client = await accounts.createClient(caller.accountId, parse(clientCreation, request.body).name);
+		const { name } = await bodyOf(request, clientCreation);
+		const client = await accounts.createClient(caller.accountId, name);
 		log.info({ by: caller.accountId, client: client.client_id }, "service client made");
 		response.set("Cache-Control", "no-store").status(201).json(client);
 	});
-	router.post("/v1/device-approvals", json, async (request, response) => {
+	router.post("/v1/device-approvals", async (request, response) => {
 		const caller = await authenticate(request, verifiers.compute);
 		if (!caller.operator) {
 			throw new Fault(
@@ -222,10 +234,10 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 				"Only with the token of the state directory; other people approve on the device page.",
 			);
 		}
-		const approval = parse(deviceApproval, request.body);
+		const approval = await bodyOf(request, deviceApproval);
 		await approveDevice(provider(), accounts, { userCode: approval.user_code, username: approval.username });
 		log.info({ username: approval.username }, "device approved by the operator");
-		response.json({});
+		response.status(204).end();
 	});
 
 	router.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {

@@ -25,4 +25,8 @@ export class Recent<Key, Value> {
 		this.#entries.set(key, { value, untilMs: Date.now() + this.#ageMs });
 		if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value as Key);
 	}
+
+	clear(): void {
+		this.#entries.clear();
+	}
 }

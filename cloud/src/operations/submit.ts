@@ -40,10 +40,11 @@ interface Payload {
 }
 
 export function submitOperations(ports: Ports): SubmitOperations {
-	const { database, broker, dispatch, functions } = ports;
+	const { database, broker, dispatch, functions, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
-	/** A group's owner never changes, and a queue is never taken away. */
+	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
+	events.on("broker:connected", () => groups.clear());
 
 	async function endpointFor(caller: Caller, id: EndpointId): Promise<EndpointRow> {
 		const row = endpoints.get(id) ?? (await findEndpoint(database, id));

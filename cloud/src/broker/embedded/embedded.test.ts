@@ -460,12 +460,20 @@ describe("the embedded broker with TLS", () => {
 			...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
 		]);
 		const ca = await readFile(cert);
-		const broker = await start({ tls: { key: await readFile(key), cert: ca }, publicHost: "localhost" });
+		const broker = await start({ tls: { key: await readFile(key), cert: ca }, host: "localhost" });
 		const { url } = await broker.provisionEndpoint(newId<EndpointId>());
 		expect(url).toMatch(/^amqps:.*@localhost:/);
 		const model = await connect(url, { ca: [ca], noDelay: true });
 		await model.close();
 		await expect(connect(url)).rejects.toThrow(/self-signed/);
+		await client(broker.serviceUrl);
+	});
+
+	it("behind a proxy, clients are told the proxy's scheme, host and port", async () => {
+		const broker = await start({ publicUrl: "amqps://broker.example.org" });
+		const { url } = await broker.provisionEndpoint(newId<EndpointId>());
+		expect(url).toMatch(/^amqps:\/\/ep-[^@]*@broker\.example\.org:5671\/%2F$/);
+		expect((await broker.provisionReader(newId())).url).toContain("@broker.example.org:5671/");
 		await client(broker.serviceUrl);
 	});
 });
