@@ -10,7 +10,7 @@ import { endProcess, forgetProcess, processStart, writeProcessRecord } from "./p
 /** A daemon that has not registered by then has something to say in its log. */
 const onlineTimeoutMs = 60_000;
 /** The daemon lets its workers end first; after this it is killed. */
-export const stopGraceMs = 30_000;
+const stopGraceMs = 30_000;
 
 function startOf(context: Context, files: EndpointFiles) {
 	const running = runningEndpoint(files);

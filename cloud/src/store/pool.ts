@@ -7,7 +7,7 @@ import { Fault } from "@errand/proto";
 import pg from "pg";
 import type { Log } from "./embedded-postgres.ts";
 
-export interface Rows<Row> {
+interface Rows<Row> {
 	readonly rows: Row[];
 	/** Rows that the statement touched. */
 	readonly rowCount: number;
