@@ -109,6 +109,6 @@ export function tableOf(run: Run): string {
 	return [lines[0] as string[], rule, ...lines.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n");
 }
 
-function rolesIn(run: Run, of: (figures: Figures) => Readonly<Record<string, number>>): string[] {
-	return [...new Set(run.figures.flatMap((figures) => Object.keys(of(figures))))];
+function rolesIn(run: Run, of: (figures: Figures) => Readonly<Record<string, number>> | undefined): string[] {
+	return [...new Set(run.figures.flatMap((figures) => Object.keys(of(figures) ?? {})))];
 }
