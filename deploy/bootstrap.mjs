@@ -166,7 +166,9 @@ function handOver(node, script, words, root) {
 
 async function main() {
 	const root = dirname(dirname(fileURLToPath(import.meta.url)));
-	const [verb, ...words] = process.argv.slice(2);
+	const [verb, ...rest] = process.argv.slice(2);
+	// As npm does: the words after `--` are the script's.
+	const words = rest[0] === "--" ? rest.slice(1) : rest;
 	const script = verb === undefined || !Object.hasOwn(verbs, verb) ? undefined : verbs[verb];
 	if (script === undefined) {
 		process.stderr.write(`usage: node deploy/bootstrap.mjs ${Object.keys(verbs).join("|")} [arguments]\n`);

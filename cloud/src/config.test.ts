@@ -102,6 +102,9 @@ test("an empty variable counts as unset, and nobody can change the configuration
 test("what is allowed but unwise is told", () => {
 	expect(readConfig({ ERRAND_CLOUD_PUBLIC_URL: "http://errand.example.org" }).warnings).toHaveLength(1);
 	expect(readConfig({ ERRAND_CLOUD_HOST: "0.0.0.0" }).warnings).toHaveLength(1);
+	const open = { ERRAND_CLOUD_AMQP_HOST: "0.0.0.0" };
+	expect(readConfig(open).warnings).toHaveLength(1);
+	expect(readConfig({ ...open, ERRAND_CLOUD_AMQP_PUBLIC_URL: "amqps://mq.example.org" }).warnings).toHaveLength(0);
 });
 
 test("every variable of the cloud is an ERRAND_ one or one that databases and brokers are known by", () => {

@@ -66,6 +66,10 @@ export const configVariables = z.strictObject({
 	ERRAND_CLOUD_AMQP_PORT: wholeNumber(0, 65_535)
 		.default(5672)
 		.describe("Port of the embedded broker; 0 takes a free one."),
+	ERRAND_CLOUD_AMQP_TLS_CERTIFICATE: someText
+		.optional()
+		.describe("File (PEM, the whole chain) with which the embedded broker speaks TLS."),
+	ERRAND_CLOUD_AMQP_TLS_KEY: someText.optional().describe("File (PEM) with that certificate's private key."),
 	ERRAND_CLOUD_AMQP_PUBLIC_URL: urlOf("amqp", "amqps")
 		.refine((text) => !URL.canParse(text) || new URL(text).username === "", { error: "must not carry a user" })
 		.optional()
@@ -155,6 +159,8 @@ export interface CloudConfig {
 				readonly kind: "embedded";
 				readonly host: string;
 				readonly port: number;
+				/** Files; with them the broker speaks TLS only. */
+				readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined;
 				readonly publicUrl: string | undefined;
 		  }
 		| {
@@ -208,10 +214,15 @@ export interface CloudConfig {
 
 const loopbackHosts = new Set(["127.0.0.1", "::1", "localhost", "[::1]"]);
 
+/** Whether only this machine can reach what listens there. */
+export const isLoopback = (host: string): boolean => loopbackHosts.has(host);
+
 /** Variables that are only useful together. */
 const companions: readonly (readonly [keyof Variables, readonly (keyof Variables)[]])[] = [
 	["AMQP_URL", ["RABBITMQ_MANAGEMENT_URL"]],
 	["RABBITMQ_MANAGEMENT_URL", ["AMQP_URL"]],
+	["ERRAND_CLOUD_AMQP_TLS_CERTIFICATE", ["ERRAND_CLOUD_AMQP_TLS_KEY"]],
+	["ERRAND_CLOUD_AMQP_TLS_KEY", ["ERRAND_CLOUD_AMQP_TLS_CERTIFICATE"]],
 	["ERRAND_CLOUD_OUTSIDE_ISSUER", ["ERRAND_CLOUD_OUTSIDE_AUDIENCE"]],
 	["ERRAND_CLOUD_OUTSIDE_AUDIENCE", ["ERRAND_CLOUD_OUTSIDE_ISSUER"]],
 ];
@@ -272,6 +283,10 @@ function compose(v: Variables): CloudConfig {
 						kind: "embedded",
 						host: v.ERRAND_CLOUD_AMQP_HOST,
 						port: v.ERRAND_CLOUD_AMQP_PORT,
+						tls:
+							v.ERRAND_CLOUD_AMQP_TLS_CERTIFICATE !== undefined && v.ERRAND_CLOUD_AMQP_TLS_KEY !== undefined
+								? { certificateFile: v.ERRAND_CLOUD_AMQP_TLS_CERTIFICATE, keyFile: v.ERRAND_CLOUD_AMQP_TLS_KEY }
+								: undefined,
 						publicUrl: brokerPublicUrl,
 					},
 		blobs:
@@ -315,12 +330,22 @@ function compose(v: Variables): CloudConfig {
 function warningsOf(v: Variables): string[] {
 	const warnings: string[] = [];
 	const url = v.ERRAND_CLOUD_PUBLIC_URL === undefined ? undefined : new URL(v.ERRAND_CLOUD_PUBLIC_URL);
-	if (url?.protocol === "http:" && !loopbackHosts.has(url.hostname)) {
+	if (url?.protocol === "http:" && !isLoopback(url.hostname)) {
 		warnings.push("ERRAND_CLOUD_PUBLIC_URL is http, so tokens travel in clear: put a proxy with TLS before the cloud.");
 	}
-	if (url === undefined && !loopbackHosts.has(v.ERRAND_CLOUD_HOST)) {
+	if (url === undefined && !isLoopback(v.ERRAND_CLOUD_HOST)) {
 		warnings.push(
 			"ERRAND_CLOUD_HOST is open to other machines but ERRAND_CLOUD_PUBLIC_URL is not set: they cannot log in.",
+		);
+	}
+	if (
+		v.AMQP_URL === undefined &&
+		v.ERRAND_CLOUD_AMQP_TLS_CERTIFICATE === undefined &&
+		!isLoopback(v.ERRAND_CLOUD_AMQP_HOST) &&
+		!v.ERRAND_CLOUD_AMQP_PUBLIC_URL?.startsWith("amqps:")
+	) {
+		warnings.push(
+			"ERRAND_CLOUD_AMQP_HOST is open to other machines without TLS: set ERRAND_CLOUD_AMQP_TLS_CERTIFICATE and _KEY.",
 		);
 	}
 	return warnings;

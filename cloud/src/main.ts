@@ -3,7 +3,7 @@
  * The cloud, put together: the only file that knows which adapters there are. It listens first, so that a taken port is
  * told before anything is started, and answers 503 until everything behind it is ready.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import packageDocument from "../package.json" with { type: "json" };
 import type { BlobStore } from "./blobs/blobs.ts";
@@ -13,7 +13,7 @@ import type { Broker } from "./broker/broker.ts";
 import { openConnection } from "./broker/connection.ts";
 import { openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { openRabbitmq } from "./broker/rabbitmq.ts";
-import { type CloudConfig, ConfigError, readConfig } from "./config.ts";
+import { type CloudConfig, ConfigError, isLoopback, readConfig } from "./config.ts";
 import { openDispatch } from "./dispatch.ts";
 import { createApp } from "./http/app.ts";
 import { openHttpServer } from "./http/server.ts";
@@ -36,13 +36,22 @@ const { version } = packageDocument;
 /** Exit statuses: the configuration cannot be used; the cloud could not start. */
 const exitStatus = { misconfigured: 2, failed: 1 } as const;
 
-function openBroker(config: CloudConfig, log: Log): Promise<Broker> | Broker {
+async function openBroker(config: CloudConfig, url: string, log: Log): Promise<Broker> {
 	const { broker } = config;
 	const publicUrl = broker.publicUrl === undefined ? {} : { publicUrl: broker.publicUrl };
 	if (broker.kind === "rabbitmq")
 		return openRabbitmq({ amqpUrl: broker.url, managementUrl: broker.managementUrl, ...publicUrl });
-	const { host, port } = broker;
-	return openEmbeddedBroker({ directory: join(config.stateDirectory, "broker"), host, port, log, ...publicUrl });
+	const { host, port, tls } = broker;
+	return openEmbeddedBroker({
+		directory: join(config.stateDirectory, "broker"),
+		host,
+		port,
+		log,
+		// Whoever can reach the cloud from elsewhere by a name reaches its broker by the same.
+		...(!isLoopback(host) && { publicHost: new URL(url).hostname }),
+		...publicUrl,
+		...(tls && { tls: { cert: await readFile(tls.certificateFile), key: await readFile(tls.keyFile) } }),
+	});
 }
 
 /**
@@ -91,11 +100,12 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 		log,
 		version,
 		lifetimes: { accessTokenS: config.accessTokenS },
+		webOrigins: config.corsOrigins,
 		...(config.outsideIssuer && { outsideIssuer: config.outsideIssuer }),
 	});
 	stack.defer(() => identity.close());
 	const blobs = await openBlobs(config);
-	const broker = await openBroker(config, log);
+	const broker = await openBroker(config, url, log);
 	stack.defer(() => broker.close());
 	await broker.setUp();
 

@@ -7,7 +7,8 @@ const folder = new URL("../../node_modules/vega-datasets/data/", import.meta.url
 
 export const flightsSource = {
 	file: "flights-20k.json",
-	says: "US domestic flights, January to March 2001: U.S. Bureau of Transportation Statistics (on-time performance, 14 CFR 234)",
+	says: "US domestic flights, January to March 2001, of the npm package vega-datasets",
+	publisher: "U.S. Bureau of Transportation Statistics, on-time performance (14 CFR 234)",
 };
 export const airportsPath = fileURLToPath(new URL("airports.csv", folder));
 

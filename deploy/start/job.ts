@@ -35,8 +35,8 @@ export async function runJob(
 
 	const flights = readFlights();
 	line();
-	line(`${flights.length.toLocaleString("en")} records: ${flightsSource.says};`);
-	line(`${flightsSource.file} of the npm package vega-datasets.`);
+	line(`${flights.length.toLocaleString("en")} records: ${flightsSource.says}`);
+	line(`(${flightsSource.file}; ${flightsSource.publisher}).`);
 	line();
 	const byAirport = await mapWithProgress(out, "TypeScript", pieces(flights, flightsInPiece), (all) =>
 		executor.map(delayByAirport, all, { ordered: false }),
@@ -60,7 +60,9 @@ export async function runJob(
 	line(`  shell       awk | sort | head on airports.csv in ${formatDuration(performance.now() - commandStarted)}`);
 
 	line();
-	line(`Airports by share of late departures (more than 15 minutes; at least ${leastFlights} flights), TypeScript:`);
+	line(
+		`Airports by share of flights from there that came late (over 15 minutes; ${leastFlights} flights or more), TypeScript:`,
+	);
 	line(indent(formatTable(worstAirports(addUp(byAirport)), airportColumns(readAirportNames()))));
 	line();
 	line("Delay by hour of departure, Python:");

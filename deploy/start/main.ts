@@ -39,8 +39,12 @@ async function step<Value>(
 	outcome: (value: Value) => string,
 ): Promise<Value> {
 	if (process.stdout.isTTY) process.stdout.write(`  ${text} …`);
-	const value = await work();
-	if (process.stdout.isTTY) process.stdout.write("\r\u001b[K");
+	let value: Value;
+	try {
+		value = await work();
+	} finally {
+		if (process.stdout.isTTY) process.stdout.write("\r\u001b[K");
+	}
 	say(`  ${outcome(value)}`);
 	return value;
 }
@@ -129,8 +133,9 @@ async function stopAll(): Promise<boolean> {
 	const patient: CommandOptions = { environment, signal: new AbortController().signal };
 	for (const { name, words } of running.splice(0)) {
 		try {
-			await errand(words, { ...patient, accepts: [4] });
-			say(`  Stopped ${name}.`);
+			const [outcome] = (await errand(words, { ...patient, accepts: [4] })) as ({ how: string } | undefined)[];
+			// What did not come to life has been told already.
+			if (outcome !== undefined && outcome.how !== "gone") say(`  Stopped ${name}.`);
 		} catch (error) {
 			clean = false;
 			say(`  ${name} could not be stopped: ${(error as Error).message}`);
@@ -152,8 +157,8 @@ function untilStopped(): Promise<void> {
 }
 
 const nextSteps = (url: string): string => `
-Dashboard and API   ${url}    (API document: ${url}/v1/openapi.json)
-Type next, in another terminal:
+The cloud   ${url}    (its API: ${url}/v1/openapi.json)
+Type next, ${once ? "while `npm start` runs" : "in another terminal"}:
 ${"ERRAND_HOME" in process.env ? `  export ERRAND_HOME=${quoteWord(home.directory)}\n` : ""}  npx errand run -e ${endpointName} -- hostname
   npx errand run -e ${endpointName} sdk/examples/statistics.py:mean '[[1, 2, 3]]'
   npx errand task list
@@ -187,7 +192,8 @@ try {
 		process.stderr.write(`${(error as Error).stack}\n`);
 	status = interrupted ? 130 : error instanceof CommandFailure ? error.status : 1;
 }
-if (running.length > 0) say(process.stdout.isTTY && stop.signal.aborted ? "\nStopping …" : "Stopping …");
+if (running.length > 0 && (status === 0 || stop.signal.aborted))
+	say(process.stdout.isTTY && stop.signal.aborted ? "\nStopping …" : "Stopping …");
 const clean = await stopAll();
 // Stopping is what Ctrl-C is for: it is a success once everything ran.
 process.exit(clean ? status : status || 1);

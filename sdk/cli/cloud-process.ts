@@ -19,10 +19,11 @@ import {
 /** A first start makes a database; on a slow disk that takes a while. */
 const readyTimeoutMs = 120_000;
 /** The cloud closes its database and broker in order; after this it is killed. */
-export const cloudStopGraceMs = 30_000;
+const cloudStopGraceMs = 30_000;
 const defaultPort = 5000;
+const defaultBrokerPort = 5672;
 
-export const cloudFiles = (home: Home) => ({
+const cloudFiles = (home: Home) => ({
 	process: join(home.cloud, "process.json"),
 	log: join(home.cloud, "logs", "cloud.log"),
 });
@@ -36,8 +37,16 @@ export function localCloudUrl(home: Home, environment: NodeJS.ProcessEnv): strin
 	return runningCloud(home)?.url ?? urlOf(environment);
 }
 
-export function portOf(environment: NodeJS.ProcessEnv): number {
-	return Number(environment.ERRAND_CLOUD_PORT || defaultPort);
+/** The port that the cloud would listen on. A Complaint when the variable holds something else. */
+function portOf(environment: NodeJS.ProcessEnv): number {
+	return portIn(environment, "ERRAND_CLOUD_PORT", defaultPort);
+}
+
+function portIn(environment: NodeJS.ProcessEnv, variable: string, otherwise: number): number {
+	const text = environment[variable];
+	if (!text) return otherwise;
+	if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+	throw new Complaint("usage", `${variable} is "${text}": a port is a number from 0 to 65535`);
 }
 
 function urlOf(environment: NodeJS.ProcessEnv): string {
@@ -47,7 +56,7 @@ function urlOf(environment: NodeJS.ProcessEnv): string {
 /** A Complaint that says who has the port, when somebody has. */
 export async function refuseTakenPort(environment: NodeJS.ProcessEnv): Promise<void> {
 	const port = portOf(environment);
-	if (port === 0 || !(await answers(port))) return;
+	if (port === 0 || !(await answers(port))) return await refuseTakenBrokerPort(environment);
 	const other = await fetch(`http://localhost:${port}/v1/cloud`, { signal: AbortSignal.timeout(2000) })
 		.then(async (response) => cloudDocument.safeParse(await response.json()).data)
 		.catch(() => undefined);
@@ -57,6 +66,15 @@ export async function refuseTakenPort(environment: NodeJS.ProcessEnv): Promise<v
 		});
 	throw new Complaint("conflict", `port ${port} is taken by another program`, {
 		next: `choose another port: ERRAND_CLOUD_PORT=${port + 1}`,
+	});
+}
+
+/** The embedded broker's port is that of every AMQP broker: a RabbitMQ on this machine has it. */
+async function refuseTakenBrokerPort(environment: NodeJS.ProcessEnv): Promise<void> {
+	const port = portIn(environment, "ERRAND_CLOUD_AMQP_PORT", defaultBrokerPort);
+	if (environment.AMQP_URL || port === 0 || !(await answers(port))) return;
+	throw new Complaint("conflict", `port ${port}, for the embedded AMQP broker, is taken by another program`, {
+		next: `choose another port: ERRAND_CLOUD_AMQP_PORT=${port + 1}; or use that broker: AMQP_URL`,
 	});
 }
 
@@ -111,7 +129,9 @@ export async function runCloud(context: Context, onStart: (record: ProcessRecord
 /** Starts the cloud in the background and waits until it is ready. */
 export async function launchCloud(context: Context): Promise<ProcessRecord> {
 	const files = cloudFiles(context.home);
-	const child = startDetached(await startOf(context), files.log);
+	const start = await startOf(context);
+	const { sizeBytes } = await tailOf(files.log, 0);
+	const child = startDetached(start, files.log);
 	if (child.pid === undefined) throw new Complaint("failed", "the cloud could not be started");
 	const url = urlOf(context.environment);
 	const record = writeProcessRecord(files.process, child.pid, { url, log: files.log });
@@ -123,7 +143,7 @@ export async function launchCloud(context: Context): Promise<ProcessRecord> {
 		if (ended || context.now() > deadline) {
 			if (!ended) await stopCloud(context);
 			forgetProcess(files.process);
-			const { lines } = await tailOf(files.log, 20);
+			const { lines } = await tailOf(files.log, 20, sizeBytes);
 			throw new Complaint(
 				"failed",
 				`the cloud ${ended ? "ended at once" : "was not ready in time and was stopped"}; the end of its log:\n${lines.map((line) => `    ${formatLogLine(line)}`).join("\n")}`,

@@ -8,7 +8,7 @@ import { openHome } from "./home.ts";
 import { ownSurroundings } from "./own-process.ts";
 import { runCommandLine } from "./run-command-line.ts";
 
-export interface Typed {
+interface Typed {
 	status: number;
 	out: string;
 	err: string;
@@ -43,6 +43,11 @@ if (verb === "run") {
 
 const cloudProgram = `
 import { createServer } from "node:http";
+console.log(JSON.stringify({ level: 30, time: 0, msg: "starting", attempt: process.env.TEST_ATTEMPT }));
+if (process.env.TEST_CLOUD_FAILS) {
+	console.error("errand-cloud: the disk is full");
+	process.exit(1);
+}
 const server = createServer((request, response) => response.end("{}"));
 server.listen(Number(process.env.ERRAND_CLOUD_PORT), "localhost");
 process.on("SIGTERM", () => { server.close(); server.closeAllConnections(); });
@@ -62,6 +67,7 @@ export async function openDesk(): Promise<Desk> {
 		PATH: process.env.PATH,
 		ERRAND_HOME: homeDirectory,
 		ERRAND_CLOUD_URL: cloud.url,
+		ERRAND_CLOUD_AMQP_PORT: "0",
 		ERRAND_TOKEN: "token-of-the-test",
 		ERRAND_ENDPOINT_MAIN: write("endpoint.mjs", endpointProgram),
 		ERRAND_CLOUD_MAIN: write("cloud.mjs", cloudProgram),

@@ -32,6 +32,6 @@ export interface Context {
 	logout(): Promise<string | undefined>;
 	/** Unix milliseconds. */
 	now(): number;
-	/** Resolves after a pause; rejects when the signal says stop. */
-	pause(ms: number): Promise<void>;
+	/** Resolves after a pause, at once when `sooner` does; rejects when the signal says stop. */
+	pause(ms: number, sooner?: Promise<void>): Promise<void>;
 }

@@ -10,7 +10,7 @@ import { endProcess, forgetProcess, processStart, writeProcessRecord } from "./p
 /** A daemon that has not registered by then has something to say in its log. */
 const onlineTimeoutMs = 60_000;
 /** The daemon lets its workers end first; after this it is killed. */
-export const stopGraceMs = 30_000;
+const stopGraceMs = 30_000;
 
 function startOf(context: Context, files: EndpointFiles) {
 	const running = runningEndpoint(files);
@@ -82,9 +82,9 @@ export async function launchEndpoint(context: Context, client: Client, files: En
 }
 
 async function startFailure(files: EndpointFiles, since: number, ended: boolean): Promise<Complaint> {
-	const { lines, sizeBytes } = await tailOf(files.log, 12);
+	const { lines } = await tailOf(files.log, 12, since);
 	const said =
-		sizeBytes > since ? lines.map((line) => `    ${formatLogLine(line)}`).join("\n") : "    (it wrote nothing)";
+		lines.length > 0 ? lines.map((line) => `    ${formatLogLine(line)}`).join("\n") : "    (it wrote nothing)";
 	const what = ended ? "ended at once" : `was not online within ${onlineTimeoutMs / 1000} s and was stopped`;
 	return new Complaint("failed", `endpoint "${files.name}" ${what}; the end of its log:\n${said}`, {
 		next: `errand endpoint doctor ${files.name}`,

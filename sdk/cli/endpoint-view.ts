@@ -1,6 +1,9 @@
 /** An endpoint as the command line tells it: what the cloud knows, and what runs on this machine. */
-import { type EndpointSummary, endpointStatusDetails, endpointSummary } from "@errand/proto/rest";
+import { isFinal } from "@errand/proto";
+import { type EndpointSummary, endpointStatusDetails, endpointSummary, type TaskDocument } from "@errand/proto/rest";
 import * as z from "zod";
+import type { Client } from "../src/index.ts";
+import type { Context } from "./context.ts";
 import { formatAge } from "./duration.ts";
 import { endpointFiles, localEndpoints, readCredentials, runningEndpoint } from "./endpoint-files.ts";
 import type { Home } from "./home.ts";
@@ -28,6 +31,23 @@ export function workersText(endpoint: EndpointView): string {
 	if (!details.success || endpoint.status === "offline") return "";
 	const { total_workers: total, idle_workers: idle } = details.data;
 	return total === undefined ? "" : `${total - (idle ?? total)} of ${total} busy`;
+}
+
+/** BAL-13: a task that waits for a daemon which is not there, said in one sentence. */
+export function waitsForEndpoint({ name, last_seen_at: seen }: EndpointSummary, nowMs: number): string {
+	const since = seen === null ? "it has never been online" : `it was last seen ${formatAge(Date.parse(seen), nowMs)}`;
+	return `Endpoint ${name} is offline (${since}): its tasks wait until it is started again (errand endpoint start ${name}).`;
+}
+
+/** Says so when a task that somebody waits for waits for its endpoint. An endpoint that is gone says nothing. */
+export async function noteOffline(
+	context: Pick<Context, "note" | "now">,
+	client: Client,
+	task: Pick<TaskDocument, "endpoint_id" | "state">,
+): Promise<void> {
+	if (isFinal(task.state)) return;
+	const endpoint = await client.getEndpoint(task.endpoint_id).catch(() => undefined);
+	if (endpoint?.status === "offline") context.note(waitsForEndpoint(endpoint, context.now()));
 }
 
 export function showEndpoint(endpoint: EndpointView, nowMs: number, screen: Screen): void {

@@ -4,6 +4,12 @@ import { Complaint } from "./complaint.ts";
 import { type ExitName, exitOfFault } from "./exit-code.ts";
 
 const nextByExit: Partial<Record<ExitName, string>> = { unreachable: "errand cloud status" };
+const nextByCode: Readonly<Record<string, string>> = {
+	ENDPOINT_NOT_FOUND: "errand endpoint list",
+	FUNCTION_NOT_FOUND: "errand function list",
+	TASK_NOT_FOUND: "errand task list",
+	NOT_LOGGED_IN: "errand login",
+};
 const nextByStatus: Readonly<Record<number, string>> = { 401: "errand login" };
 
 /** The SDK's own codes, which are not in the table of faults. */
@@ -33,7 +39,8 @@ export function complaintOf(error: unknown): Complaint {
 				typeof retryAfterS === "number"
 					? `try again in ${Math.ceil(retryAfterS)} s`
 					: ((typeof httpStatus === "number" ? nextByStatus[httpStatus] : undefined) ??
-						(code === "NOT_LOGGED_IN" ? "errand login" : nextByExit[exit]));
+						nextByCode[code] ??
+						nextByExit[exit]);
 			return new Complaint(exit, message, { ...(next && { next }), cause: error });
 		}
 		if (systemCodes.has(code)) return new Complaint("failed", message, { cause: error });

@@ -6,13 +6,17 @@ const chunkBytes = 64 * 1024;
 /** Enough for any `--lines` that a person reads; a longer tail is cut here. */
 const tailLimitBytes = 4 * 1024 * 1024;
 
-/** The last lines of a file; empty when there is no file. */
-export async function tailOf(path: string, lines: number): Promise<{ lines: string[]; sizeBytes: number }> {
+/** The last lines of a file, of those after `sinceBytes`; empty when there is no file. */
+export async function tailOf(
+	path: string,
+	lines: number,
+	sinceBytes = 0,
+): Promise<{ lines: string[]; sizeBytes: number }> {
 	const file = await openIfThere(path);
 	if (!file) return { lines: [], sizeBytes: 0 };
 	try {
 		const { size } = await file.stat();
-		const from = Math.max(0, size - tailLimitBytes);
+		const from = Math.max(Math.min(sinceBytes, size), size - tailLimitBytes);
 		const bytes = Buffer.alloc(size - from);
 		const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
 		const text = bytes.toString("utf8", 0, bytesRead);

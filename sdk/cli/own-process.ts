@@ -12,6 +12,12 @@ export function ownVersion(): string {
 	return (JSON.parse(text) as { version: string }).version;
 }
 
+/** `npx` runs a command in the package around the directory where it was typed: files are meant from there. */
+export function whereTyped(environment: NodeJS.ProcessEnv, workingDirectory: string): string {
+	const { npm_command: by, npm_lifecycle_event: event, INIT_CWD: typed } = environment;
+	return by === "exec" && event === "npx" && typed?.startsWith(`${workingDirectory}/`) ? typed : workingDirectory;
+}
+
 export function ownSurroundings(options: {
 	out: Sink & { readonly columns?: number };
 	err: Sink;
@@ -25,7 +31,7 @@ export function ownSurroundings(options: {
 		version: ownVersion(),
 		context: (mode, screen) => ({
 			environment,
-			workingDirectory: process.cwd(),
+			workingDirectory: whereTyped(environment, process.cwd()),
 			home,
 			signal,
 			childOutput: mode === "table" ? "inherit" : "stderr",
@@ -36,7 +42,7 @@ export function ownSurroundings(options: {
 			login: (cloudUrl, onPrompt) => openSession(home, cloudUrl, onPrompt, signal),
 			logout: () => closeSession(home),
 			now: Date.now,
-			pause: (ms) => pauseUnless(signal, ms),
+			pause: (ms, sooner) => pauseUnless(signal, ms, sooner),
 		}),
 	};
 }

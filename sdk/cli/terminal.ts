@@ -34,11 +34,13 @@ export async function readAllInput(): Promise<string> {
 	return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Rejects with the signal's reason when it says stop. */
-export async function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+/** Over when the time is, or `sooner` resolves. Rejects with the signal's reason when it says stop. */
+export async function pauseUnless(signal: AbortSignal, ms: number, sooner?: Promise<void>): Promise<void> {
 	signal.throwIfAborted();
-	await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+	const enough = new AbortController();
+	void sooner?.then(() => enough.abort());
+	await sleep(ms, undefined, { signal: AbortSignal.any([signal, enough.signal]) }).catch((error: unknown) => {
 		signal.throwIfAborted();
-		throw error;
+		if (!enough.signal.aborted) throw error;
 	});
 }

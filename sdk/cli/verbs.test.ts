@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Desk, openDesk } from "./command.test-harness.ts";
 import { exitCodes } from "./exit-code.ts";
-import { ids, taskDocument } from "./fake-cloud.test-harness.ts";
+import { ids, nowMs, taskDocument } from "./fake-cloud.test-harness.ts";
 import { openHome } from "./home.ts";
 import { rememberTask } from "./last-task.ts";
 import { readProcessRecord } from "./process-record.ts";
@@ -28,6 +28,20 @@ async function freePort(): Promise<number> {
 	const { port } = server.address() as { port: number };
 	await new Promise((resolve) => server.close(resolve));
 	return port;
+}
+
+/** Each look is a second later. */
+function clockThatGoes(): () => number {
+	let ms = nowMs;
+	return () => (ms += 1000);
+}
+
+function isThere(pid: number): boolean {
+	try {
+		return process.kill(pid, 0);
+	} catch {
+		return false;
+	}
 }
 
 const configure = (): Promise<unknown> => desk.type(["endpoint", "configure", "local"]);
@@ -234,6 +248,27 @@ describe("errand run", () => {
 		expect(err).toContain("RangeError: no flight to count\n    at pickBusiest (errand:busiest:3:11)");
 	});
 
+	test("a task for an endpoint that is offline waits, and that is said with when it was last seen", async () => {
+		desk.cloud.endpoint = { ...desk.cloud.endpoint, status: "offline" };
+		const { status, err } = await desk.type(["run", "-e", "local", "--detach", "--", "true"]);
+		expect(status).toBe(0);
+		expect(err).toContain("Endpoint local is offline (it was last seen 10 s ago)");
+		const wait = await desk.type(["task", "wait", ids.running, "--timeout", "1ms"], { now: clockThatGoes() });
+		expect(wait.err).toContain("errand endpoint start local");
+	});
+
+	test("a command without -- before it is told how it is written", async () => {
+		const { status, err } = await desk.type(["run", "-e", "local", "ls"]);
+		expect(status).toBe(notFound);
+		expect(err).toContain("errand run -- ls");
+	});
+
+	test("an unknown endpoint is told with how to see those there are", async () => {
+		const { status, err } = await desk.type(["run", "-e", "nowhere", "--", "ls"]);
+		expect(status).toBe(notFound);
+		expect(err).toContain("next: errand endpoint list");
+	});
+
 	test("resources are asked for in their units", async () => {
 		await desk.type(["run", "-e", "local", "--cores", "4", "--memory", "2G", "--walltime", "1h30m", "--", "true"]);
 		expect(desk.cloud.bodies.at(-1)).toMatchObject({
@@ -319,7 +354,12 @@ describe("errors", () => {
 		expect((await desk.type(["whoami", "--debug"])).err).toContain("    at ");
 		const { err } = await desk.type(["whoami", "--json"]);
 		expect(JSON.parse(err)).toEqual({
-			error: { exit: "notFound", status: notFound, message: "the cloud's own sentence" },
+			error: {
+				exit: "notFound",
+				status: notFound,
+				message: "the cloud's own sentence",
+				next: "errand task list",
+			},
 		});
 	});
 
@@ -379,7 +419,8 @@ describe("an endpoint of this machine", () => {
 		expect(again.err).toContain(`is running already (process ${pid})`);
 		expect((await desk.type(["endpoint", "delete", "local", "--yes"])).status).toBe(exitCodes.conflict.status);
 		expect((await desk.type(["endpoint", "stop", "local", "--json"])).out).toContain('"how": "ended"');
-		expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+		// It is a child of this very process, which collects it a moment after its end.
+		await expect.poll(() => isThere(pid)).toBe(false);
 	});
 
 	test("a daemon that ends at once is told with the end of its log", async () => {
@@ -445,6 +486,33 @@ describe("a cloud of this machine", () => {
 		const foreign = await desk.type(["cloud", "start", "--detach"]);
 		expect(foreign.err).toContain("is taken by another program");
 		expect(foreign.err).toContain("ERRAND_CLOUD_PORT=");
+	});
+
+	test("one that ends at once is told with what it wrote, and with nothing older", async () => {
+		await startCloudHere();
+		desk.environment.TEST_ATTEMPT = "first";
+		await desk.type(["cloud", "start", "--detach"]);
+		await desk.type(["cloud", "stop"]);
+		desk.environment.TEST_ATTEMPT = "second";
+		desk.environment.TEST_CLOUD_FAILS = "1";
+		const { status, err } = await desk.type(["cloud", "start", "--detach"]);
+		expect(status).toBe(exitCodes.failed.status);
+		expect(err).toContain("the disk is full");
+		expect(err).toContain("attempt=second");
+		expect(err).not.toContain("attempt=first");
+	});
+
+	test("the broker's port may be taken too, and a port is a number", async () => {
+		await startCloudHere();
+		desk.environment.ERRAND_CLOUD_AMQP_PORT = new URL(desk.cloud.url).port;
+		const taken = await desk.type(["cloud", "start", "--detach"]);
+		expect(taken.status).toBe(exitCodes.conflict.status);
+		expect(taken.err).toContain("for the embedded AMQP broker, is taken");
+		expect(taken.err).toContain("ERRAND_CLOUD_AMQP_PORT=");
+		desk.environment.ERRAND_CLOUD_PORT = "abc";
+		const wrong = await desk.type(["cloud", "start", "--detach"]);
+		expect(wrong.status).toBe(exitCodes.usage.status);
+		expect(wrong.err).toContain('ERRAND_CLOUD_PORT is "abc"');
 	});
 
 	test("user add takes the password from stdin, or asks twice", async () => {

@@ -10,6 +10,7 @@ type LocalCode =
 	| "CAPTURE_REFUSED"
 	| "NOT_SERIALIZABLE"
 	| "EXECUTOR_CLOSED"
+	| "DEPENDENCY_FAILED"
 	| "CLOUD_UNREACHABLE"
 	| "CLOUD_UNINTELLIGIBLE";
 
@@ -76,6 +77,25 @@ export class ClosedError extends ErrandError {
 
 	constructor(message: string) {
 		super("EXECUTOR_CLOSED", message);
+	}
+}
+
+/** A future that was given as an argument came to nothing, so this task was never sent. `cause` is that future's error. */
+export class DependencyError extends ErrandError {
+	override readonly name = "DependencyError";
+	/** Id of the task that failed; undefined when it was never accepted itself. */
+	readonly dependencyTaskId: string | undefined;
+	/** Name of the function that failed; undefined after a reload. */
+	readonly dependencyName: string | undefined;
+
+	constructor(
+		message: string,
+		dependency: { taskId: string | undefined; functionName: string | undefined },
+		cause: unknown,
+	) {
+		super("DEPENDENCY_FAILED", message, { cause });
+		this.dependencyTaskId = dependency.taskId;
+		this.dependencyName = dependency.functionName;
 	}
 }
 

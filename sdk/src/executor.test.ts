@@ -180,6 +180,7 @@ describe("an executor", () => {
 		const future = executor.submit(() => 1);
 		expect(await future.cancel()).toBe(true);
 		await expect(future).rejects.toBeInstanceOf(CancelledError);
+		expect(await future.status()).toBe("cancelled");
 		expect(cloud.tasks.size).toBe(0);
 	});
 

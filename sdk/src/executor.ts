@@ -110,10 +110,13 @@ export class Executor implements AsyncDisposable {
 	/**
 	 * Runs a function there. A plain function travels as its source text: what it uses from outside is refused here
 	 * (CaptureError), as are arguments that cannot travel (SerializationError).
+	 *
+	 * An argument may be the future of another task: `executor.submit(b, executor.submit(a, x))` runs b with a's value
+	 * when that is there, and rejects with a DependencyError when a fails.
 	 */
 	submit<Args extends readonly unknown[], Result>(
 		fn: ((...args: Args) => Result) | RemoteFunction<Args, Result>,
-		...args: NoInfer<Args>
+		...args: OrFuture<NoInfer<Args>>
 	): TaskFuture<Awaited<Result>>;
 	submit(fn: RemoteFunction<readonly unknown[], unknown> | AnyFunction, ...args: unknown[]): TaskFuture<unknown> {
 		return this.#session.submit(remoteOf(fn), args, this.#resources);
@@ -143,8 +146,9 @@ export class Executor implements AsyncDisposable {
 		return new TaskMap(argumentsFrom(sources), submit, options);
 	}
 
-	/** Asks that every task of the group stops. */
+	/** Asks that every task of the group stops; those that wait for the values of others are not sent. */
 	async cancelAll(): Promise<void> {
+		this.#session.cancelWaiting();
 		await this.#session.sent();
 		if (this.#session.groupId !== undefined) await this.client.cancelTasks({ taskGroup: this.#session.groupId });
 	}
@@ -155,7 +159,7 @@ export class Executor implements AsyncDisposable {
 	}
 
 	/**
-	 * Waits for the submits in flight, then ends the connection. Futures that have not settled are rejected with a
+	 * Waits for the submits in flight (and those that wait for the values of other tasks), then ends the connection. Futures that have not settled are rejected with a
 	 * ClosedError; their tasks go on. May be repeated.
 	 */
 	close(): Promise<void> {
@@ -196,6 +200,11 @@ export class Executor implements AsyncDisposable {
 		return Object.assign(futures, { close, [Symbol.asyncDispose]: close });
 	}
 }
+
+/** Each argument, or the future of a task that returns it. */
+export type OrFuture<Args extends readonly unknown[]> = {
+	[Index in keyof Args]: Args[Index] | TaskFuture<Args[Index]>;
+};
 
 /** One source for each parameter; the optional ones may be left out from the end. */
 export type MapSources<Args extends readonly unknown[]> = { [Index in keyof Args]: Iterated<Args[Index]> };

@@ -1,6 +1,7 @@
 /** The caller's end of one task. */
 import type { TaskId, TaskState } from "@errand/proto";
 import type { TaskDocument } from "@errand/proto/rest";
+import { CancelledError } from "./errors.ts";
 
 /** Output stream names. */
 export type OutputStream = "stdout" | "stderr";
@@ -109,10 +110,15 @@ export class TaskFuture<T> implements Promise<T> {
 		return this.#state.kind === "fulfilled" || this.#state.kind === "rejected";
 	}
 
-	/** The cloud's word for where the task is, asked now; `submitting` before it is accepted. */
+	/**
+	 * The cloud's word for where the task is, asked now; `submitting` before it is accepted. Of a task that never reached
+	 * the cloud: `cancelled` or `failed`.
+	 */
 	async status(): Promise<FutureState> {
 		if (this.#state.kind === "submitting") return "submitting";
 		if (this.#state.kind === "fulfilled") return "success";
+		if (this.#state.kind === "rejected" && this.#state.taskId === undefined)
+			return this.#state.error instanceof CancelledError ? "cancelled" : "failed";
 		return (await this.document()).state;
 	}
 

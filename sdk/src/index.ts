@@ -7,7 +7,12 @@
  * console.log(await executor.submit((a: number, b: number) => a + b, 2, 3));
  * ```
  */
-export { type DeviceLoginRequest, type DevicePrompt, type DeviceTokens, requestDeviceLogin } from "./auth/device-flow.ts";
+export {
+	type DeviceLoginRequest,
+	type DevicePrompt,
+	type DeviceTokens,
+	requestDeviceLogin,
+} from "./auth/device-flow.ts";
 export {
 	type ClientCredentialsOptions,
 	clientCredentialsTokenSource,
@@ -30,6 +35,7 @@ export {
 	CaptureError,
 	ClosedError,
 	CloudError,
+	DependencyError,
 	ErrandError,
 	type ErrorCode,
 	LostError,
@@ -42,6 +48,7 @@ export {
 	Executor,
 	type ExecutorOptions,
 	type MapSources,
+	type OrFuture,
 	type ReloadedTasks,
 	type ReloadOptions,
 	type Resources,

@@ -4,6 +4,7 @@ import { submitLimitBytes, submitLimitTasks } from "@errand/proto";
 import type { ResourceSpecification, Submission, TaskDocument } from "@errand/proto/rest";
 import { Batcher, type BatchLimits } from "./batching.ts";
 import type { Client } from "./client.ts";
+import { awaitFutures, hasFutures } from "./dependencies.ts";
 import { ClosedError, CloudError, localFailure, taskError } from "./errors.ts";
 import type { RemoteFunction } from "./function/remote-function.ts";
 import { type FutureControl, type FutureHost, type OutputStream, type Progress, TaskFuture } from "./future.ts";
@@ -47,6 +48,8 @@ export class Session implements FutureHost {
 	readonly #limits: BatchLimits;
 	readonly #batchers = new Map<string, Batcher<Item>>();
 	readonly #items = new WeakMap<TaskFuture<unknown>, Item>();
+	/** Tasks that are sent when the futures among their arguments have their values. */
+	readonly #waiting = new Map<TaskFuture<unknown>, { sent: Promise<void>; cancel(): void }>();
 	readonly #functionIds = new WeakMap<RemoteFunction<readonly unknown[], unknown>, FunctionId>();
 	readonly #gate = openGate(uploadsAtOnce);
 	readonly #uploads = new Set<Promise<void>>();
@@ -96,15 +99,51 @@ export class Session implements FutureHost {
 		return this.client.resolveEndpoint(this.endpoint);
 	}
 
-	/** Throws a SerializationError, or a ClosedError. */
+	/**
+	 * Throws a SerializationError, or a ClosedError. With futures among the arguments the task is sent when they have
+	 * their values; then what would be thrown is what the future rejects with.
+	 */
 	submit(
 		remote: RemoteFunction<readonly unknown[], unknown>,
 		args: readonly unknown[],
 		resources: ResourceSpecification | undefined,
 	): TaskFuture<unknown> {
 		if (this.#closed) throw new ClosedError("the executor is closed: make another one");
+		if (hasFutures(args)) return this.#submitAfter(remote, args, resources);
 		const payload = remote.packArguments(args);
 		const control = TaskFuture.open<unknown>(this, remote.name);
+		this.#enqueue(remote, payload, control, resources);
+		return control.future;
+	}
+
+	#submitAfter(
+		remote: RemoteFunction<readonly unknown[], unknown>,
+		args: readonly unknown[],
+		resources: ResourceSpecification | undefined,
+	): TaskFuture<unknown> {
+		const control = TaskFuture.open<unknown>(this, remote.name);
+		const { future } = control;
+		const stopped = Promise.withResolvers<undefined>();
+		const sent = Promise.race([awaitFutures(remote.name, args), stopped.promise])
+			.then((values) => {
+				if (values !== undefined) this.#enqueue(remote, remote.packArguments(values), control, resources);
+			})
+			.catch((error: unknown) => control.reject(error))
+			.finally(() => this.#waiting.delete(future));
+		const cancel = (): void => {
+			control.reject(cancelledBeforeSent(remote));
+			stopped.resolve(undefined);
+		};
+		this.#waiting.set(future, { sent, cancel });
+		return future;
+	}
+
+	#enqueue(
+		remote: RemoteFunction<readonly unknown[], unknown>,
+		payload: string,
+		control: FutureControl<unknown>,
+		resources: ResourceSpecification | undefined,
+	): void {
 		const bytes = inlineBytes(payload);
 		const item: Item = {
 			remote,
@@ -117,11 +156,16 @@ export class Session implements FutureHost {
 		this.#items.set(control.future, item);
 		if (bytes === undefined) this.#upload(item);
 		else item.batcher.push(item);
-		return control.future;
+	}
+
+	/** Tasks that wait for the values of others are given up. */
+	cancelWaiting(): void {
+		for (const { cancel } of this.#waiting.values()) cancel();
 	}
 
 	/** Everything submitted has been accepted or refused. */
 	async sent(): Promise<void> {
+		await Promise.all([...this.#waiting.values()].map(({ sent }) => sent));
 		await Promise.all(this.#uploads);
 		await Promise.all([...this.#batchers.values()].map((batcher) => batcher.idle()));
 	}
@@ -155,11 +199,16 @@ export class Session implements FutureHost {
 	}
 
 	async cancel(future: TaskFuture<unknown>): Promise<boolean> {
+		const waiting = this.#waiting.get(future);
+		if (waiting !== undefined) {
+			waiting.cancel();
+			return true;
+		}
 		const item = this.#items.get(future);
 		if (item !== undefined && future.taskId === undefined) {
 			item.cancelled = true;
 			if (item.batcher.remove(item) || this.#takeUpload(item)) {
-				item.control.reject(cancelledBeforeSent(item));
+				item.control.reject(cancelledBeforeSent(item.remote));
 				return true;
 			}
 			await future.accepted;
@@ -293,7 +342,7 @@ function partsAfter(error: unknown, items: readonly Item[], byFunction: Item[][]
 	return error.code.startsWith("FUNCTION_") && byFunction.length > 1 ? byFunction : undefined;
 }
 
-function cancelledBeforeSent({ remote }: Item): Error {
+function cancelledBeforeSent(remote: Item["remote"]): Error {
 	return taskError({
 		taskId: "",
 		functionName: remote.name,

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
@@ -13,10 +14,26 @@ test("every path that ARCHITECTURE.md names exists", () => {
 	expect(paths.filter((path) => !existsSync(root + path))).toEqual([]);
 });
 
+/** A heading as it is linked to. */
+const anchorOf = (heading: string): string =>
+	heading
+		.toLowerCase()
+		.replace(/[^\w\s-]/g, "")
+		.trim()
+		.replaceAll(" ", "-");
+
 test("links between the documents lead somewhere", () => {
-	for (const page of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]) {
-		const text = readFileSync(root + page, "utf8");
-		for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g))
-			expect([page, existsSync(root + target)]).toEqual([page, true]);
+	const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+	for (const page of [...pages, ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)]) {
+		const text = readFileSync(root + page, "utf8").replaceAll(/^```[\s\S]*?^```$/gm, "");
+		for (const [, path = "", anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
+			const target = path === "" ? root + page : join(root, dirname(page), path);
+			expect([page, path, existsSync(target)]).toEqual([page, path, true]);
+			if (anchor === undefined) continue;
+			const anchors = [...readFileSync(target, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+				anchorOf(title ?? ""),
+			);
+			expect(anchors, `${page} links to #${anchor} of ${path || "itself"}`).toContain(anchor);
+		}
 	}
 });

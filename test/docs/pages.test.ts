@@ -55,9 +55,9 @@ describe("the documentation", () => {
 		scratch = mkdtempSync(join(root, "test/docs/.run-"));
 	});
 	afterAll(async () => {
+		if (scratch) rmSync(scratch, { recursive: true, force: true });
 		await commands?.close();
 		await cloud?.stop();
-		if (scratch) rmSync(scratch, { recursive: true, force: true });
 	});
 
 	test.each(pages)("every block of %s runs", { timeout: 180_000 }, async (page) => {

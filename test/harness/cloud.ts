@@ -26,7 +26,7 @@ export class TestCloud {
 	static async start(environment: NodeJS.ProcessEnv = {}): Promise<TestCloud> {
 		const home = mkdtempSync(join(tmpdir(), "errand-"));
 		const port = await randomPort();
-		const cloud = new TestCloud(home, `http://127.0.0.1:${port}`, {
+		const cloud = new TestCloud(home, environment.ERRAND_CLOUD_PUBLIC_URL ?? `http://127.0.0.1:${port}`, {
 			PATH: process.env.PATH,
 			ERRAND_HOME: home,
 			ERRAND_CLOUD_PORT: String(port),
@@ -47,6 +47,10 @@ export class TestCloud {
 	async start(): Promise<void> {
 		this.#process = new LoggedProcess("cloud", process.execPath, [cloudMain], this.#environment);
 		await this.#process.line("the cloud is ready");
+	}
+
+	get port(): number {
+		return Number(new URL(this.url).port);
 	}
 
 	kill(): Promise<void> {
@@ -71,7 +75,7 @@ export class TestCloud {
 		await this.createAccount(username, options);
 		const tokens = await requestDeviceLogin({
 			cloudUrl: this.url,
-			onPrompt: ({ userCode }) => this.#approve(userCode, username),
+			onPrompt: ({ userCode }) => this.approveDevice(userCode, username),
 		});
 		return {
 			token: tokens.accessToken,
@@ -80,8 +84,8 @@ export class TestCloud {
 		};
 	}
 
-	/** As whoever owns the state directory may. */
-	async #approve(userCode: string, username: string): Promise<void> {
+	/** Approves a device login, as whoever owns the state directory may. */
+	async approveDevice(userCode: string, username: string): Promise<void> {
 		const reply = await fetch(`${this.url}/v1/device-approvals`, {
 			method: "POST",
 			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },

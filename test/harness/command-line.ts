@@ -22,16 +22,27 @@ export class CommandLine {
 		this.environment = environment;
 	}
 
-	static async open(cloud: TestCloud, username: string): Promise<CommandLine> {
+	/** `url`: how this person reaches the cloud, where that is not its own address. */
+	static async open(
+		cloud: TestCloud,
+		username: string,
+		{ url = cloud.url, environment = {} }: { url?: string; environment?: NodeJS.ProcessEnv } = {},
+	): Promise<CommandLine> {
 		const commands = new CommandLine({
 			PATH: `${bin}:${dirname(process.execPath)}:${process.env.PATH}`,
 			HOME: cloud.home,
 			ERRAND_HOME: cloud.home,
 			NO_COLOR: "1",
+			...environment,
 		});
 		await cloud.createAccount(username);
-		await commands.expect("login", "--cloud", cloud.url, "--approve-as", username);
+		await commands.expect("login", "--cloud", url, "--approve-as", username);
 		return commands;
+	}
+
+	/** The same person with other variables; undefined takes one away. */
+	with(environment: NodeJS.ProcessEnv): CommandLine {
+		return new CommandLine({ ...this.environment, ...environment });
 	}
 
 	run(...args: string[]): Promise<Finished> {

@@ -63,13 +63,13 @@ export class TestEndpoint {
 
 	/** Again after a kill or stop, with the same directory. */
 	async start(): Promise<void> {
-		this.#process = new LoggedProcess(
-			"endpoint",
-			process.execPath,
-			[endpointMain, "run", this.directory],
-			this.#environment,
-		);
+		this.#process = this.spawn();
 		await this.#process.line("uplink: connected to the broker");
+	}
+
+	/** One more daemon, of this directory or of a copy; whoever calls ends it. */
+	spawn(directory = this.directory): LoggedProcess {
+		return new LoggedProcess("endpoint", process.execPath, [endpointMain, "run", directory], this.#environment);
 	}
 
 	/** Only the daemon: its managers go on. */

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,6 +15,8 @@ export interface TestRabbitmq {
 	readonly managementUrl: string;
 	readonly user: string;
 	readonly password: string;
+	/** Of the Erlang machine, for who measures it; another one after a restart. */
+	readonly pid: number;
 	/** kill -9 of the broker, as in a crash. */
 	kill(): Promise<void>;
 	/** Starts it again on the same ports and data; orderly stop first when it runs. */
@@ -59,6 +62,10 @@ class PrivateRabbitmq implements TestRabbitmq {
 
 	get amqpUrl(): string {
 		return `amqp://${this.user}:${this.password}@127.0.0.1:${this.#ports.amqp}/%2F`;
+	}
+
+	get pid(): number {
+		return Number(readFileSync(this.#pidFile, "utf8").trim());
 	}
 
 	get managementUrl(): string {

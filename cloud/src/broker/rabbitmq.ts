@@ -3,7 +3,6 @@ import { createHmac, randomBytes } from "node:crypto";
 import { type AccountId, type EndpointId, groupQueuePrefix, type TaskGroupId, taskQueue } from "@errand/proto";
 import type { Broker, ConnectionUrl } from "./broker.ts";
 import {
-	connectionUrlAt,
 	endpointQueues,
 	endpointRights,
 	endpointUser,
@@ -12,6 +11,7 @@ import {
 	readerRights,
 	readerUser,
 	setUpPlan,
+	urlAt,
 } from "./rights.ts";
 
 export interface RabbitmqOptions {
@@ -137,7 +137,7 @@ class Rabbitmq implements Broker {
 	}
 
 	#urlFor(user: string, password: string): ConnectionUrl {
-		return connectionUrlAt(this.#public, user, password, this.#virtualHost);
+		return urlAt(this.#public, user, password, this.#virtualHost);
 	}
 
 	/** True when it was not there. */

@@ -78,9 +78,10 @@ export function connectionUrl(
 	return `${secure ? "amqps" : "amqp"}://${login}@${bracketed}:${port}/${encodeURIComponent(virtualHost)}`;
 }
 
-/** `place`: an `amqp(s)://host:port` at which clients reach the broker; a port that it does not name is the scheme's own. */
-export function connectionUrlAt(place: URL, user: string, password: string, virtualHost = "/"): string {
-	const secure = place.protocol === "amqps:";
-	const host = place.hostname.replace(/^\[|\]$/g, "");
-	return connectionUrl(secure, user, password, host, Number(place.port) || (secure ? 5671 : 5672), virtualHost);
+/** The same at the place (scheme, host, port) of another AMQP URL. */
+export function urlAt(place: string | URL, user: string, password: string, virtualHost?: string): string {
+	const { protocol, hostname, port } = new URL(place);
+	const secure = protocol === "amqps:";
+	const bare = hostname.replace(/^\[|\]$/g, "");
+	return connectionUrl(secure, user, password, bare, Number(port) || (secure ? 5671 : 5672), virtualHost);
 }

@@ -29,6 +29,8 @@ export interface IdentityOptions {
 	clock?: () => number;
 	outsideIssuer?: OutsideIssuerConfig;
 	lifetimes?: Partial<TokenLifetimes>;
+	/** Web origins whose pages may log people in, or `*`; only our own unless given. */
+	webOrigins?: readonly string[];
 }
 
 export interface Identity {
@@ -70,7 +72,10 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 	// 2.5 × 10^10 codes stand against 20 wrong tries and one more every 6 s.
 	const codeTries = new LoginLimit({ burst: 20, forgiveMs: 6_000, keys: 50_000, now });
 	const onWrongCode = (address: string): void => codeTries.failed(address);
-	const make = () => createProvider({ db, issuerUrl, keys, tokens, cookieKey, lifetimes, onWrongCode, log });
+	const origins = new Set([new URL(issuerUrl).origin, ...(options.webOrigins ?? [])]);
+	const allowsOrigin = (origin: string): boolean => origins.has("*") || origins.has(origin);
+	const make = () =>
+		createProvider({ db, issuerUrl, keys, tokens, allowsOrigin, cookieKey, lifetimes, onWrongCode, log });
 	let provider = make();
 	keys.onChange(() => {
 		provider = make();

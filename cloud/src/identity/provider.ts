@@ -56,6 +56,8 @@ export interface ProviderOptions {
 	issuerUrl: string;
 	keys: SigningKeys;
 	tokens: AccessTokens;
+	/** Whether pages of this web origin may log people in with a device code and renew their tokens. */
+	allowsOrigin: (origin: string) => boolean;
 	/** Signs cookies. */
 	cookieKey: string;
 	lifetimes: TokenLifetimes;
@@ -97,7 +99,8 @@ function configuration(options: ProviderOptions): Configuration {
 		rotateRefreshToken: (ctx) => rotatesRefreshTokens(ctx.oidc.client?.clientId ?? ""),
 		issueRefreshToken: (_ctx, client) => client.grantTypeAllowed("refresh_token"),
 		expiresWithSession: () => false,
-		clientBasedCORS: () => false,
+		// Cookies are never sent along: what a page can ask is what any program can.
+		clientBasedCORS: (_ctx, origin) => options.allowsOrigin(origin),
 		clientDefaults: { grant_types: [], response_types: [] },
 		cookies: {
 			keys: [cookieKey],

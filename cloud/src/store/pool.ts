@@ -7,7 +7,7 @@ import { Fault } from "@errand/proto";
 import pg from "pg";
 import type { Log } from "./embedded-postgres.ts";
 
-export interface Rows<Row> {
+interface Rows<Row> {
 	readonly rows: Row[];
 	/** Rows that the statement touched. */
 	readonly rowCount: number;
@@ -67,9 +67,10 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 		connectionTimeoutMillis: 10_000,
 		keepAlive: true,
 		application_name: "errand",
-		// A prepared statement's plan is made once, perhaps while the tables are still empty, where reading all of one looks
-		// cheap; every statement of ours has an index to go by.
-		options: "-c enable_seqscan=off",
+		// A plan is made once, perhaps while the tables are still empty, where reading all of one looks cheap; every
+		// statement of ours has an index to go by. Made for any values, because planning again for each costs more than
+		// running.
+		options: "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan",
 		types: { getTypeParser },
 	};
 	const pool = new pg.Pool(config);

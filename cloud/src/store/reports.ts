@@ -39,13 +39,14 @@ export interface Moves {
 	readonly transitions: readonly (readonly [number, number, string, string])[];
 }
 
-/** After {@link lockTasks} in the same transaction. */
+/** After {@link lockTasks} in the same transaction. Joined by a hash for the reasons given at `recordEndings`. */
 export async function moveTasks(session: Session, moves: readonly Moves[]): Promise<void> {
 	await session.prepared(
 		"move-tasks",
 		`update tasks t set state = m.state, transitions = t.transitions || m.transitions
-		from unnest($1::uuid[], $2::smallint[], $3::jsonb[]) as m (id, state, transitions)
-		where t.id = any($1::uuid[]) and t.id = m.id and coalesce(t.finished_seq, 0) = 0`,
+		from rows from (unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::jsonb[]), generate_series(1, cardinality($1::uuid[])))
+			as m (id, state, transitions, nth)
+		where t.id = any($1::uuid[]) and t.id = m.id and coalesce(t.finished_seq, 0) < 1`,
 		[moves.map((m) => m.id), moves.map((m) => m.state), moves.map((m) => toJsonb(m.transitions))],
 	);
 }

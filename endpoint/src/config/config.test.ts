@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseDocument } from "yaml";
-import { ConfigFault, parseConfig } from "./config.ts";
+import { ConfigFault, parseConfig, settingNames } from "./config.ts";
 import { defaultConfigText } from "./default-config.ts";
 
 const parse = (text: string) => parseConfig(text, "config.yaml", "/endpoints/one");
@@ -52,6 +53,13 @@ describe("config.yaml", () => {
 
 	test("text that is no YAML says where", () => {
 		expect(faultsOf("a: [1\nb: 2")[0]).toMatch(/^line \d/);
+	});
+
+	test("docs/endpoint.md tells of each setting, and of nothing else", () => {
+		const page = readFileSync(new URL("../../../docs/endpoint.md", import.meta.url), "utf8");
+		const [table = ""] = /^\| setting [\s\S]*?\n\n/m.exec(page) ?? [];
+		const told = [...table.matchAll(/^\| `(\w+)`/gm)].map((match) => match[1] ?? "");
+		expect(told.sort()).toEqual([...settingNames].sort());
 	});
 
 	test("the default file changes nothing, and each setting shown in it exists", () => {

@@ -80,6 +80,9 @@ const document = z
 		message: "must not be below min_blocks or init_blocks",
 	});
 
+/** The names of all settings, for the documentation's test. */
+export const settingNames: readonly string[] = Object.keys(document.shape);
+
 export interface EndpointConfig {
 	readonly displayName: string | undefined;
 	readonly scheduler: "local";

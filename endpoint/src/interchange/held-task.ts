@@ -37,6 +37,8 @@ export interface AcceptedTask {
 	readonly id: TaskId;
 	readonly functionId: FunctionId;
 	readonly task: Task;
+	/** What an earlier daemon counted; absent when the machine under it never died. */
+	readonly losses?: { readonly all: number; readonly whileRunning: number };
 }
 
 export const unsettled: TaskPlace = { at: "unsettled" };
@@ -53,8 +55,8 @@ export function holdTask(accepted: AcceptedTask, sequence: number, nowMs: number
 		sequence,
 		queuedAtMs: nowMs,
 		state: unsettled,
-		losses: accepted.task.losses,
-		lossesWhileRunning: 0,
+		losses: accepted.losses?.all ?? accepted.task.losses,
+		lossesWhileRunning: accepted.losses?.whileRunning ?? 0,
 		lossesWhileWaiting: 0,
 		cancelGraceMs: undefined,
 	};

@@ -242,6 +242,32 @@ describe("loss", () => {
 		expect(ended(core.takeReactions())).toEqual([{ id: task.id, code: "POISON" }]);
 	});
 
+	test("HQ-8: losses that an earlier daemon counted are told at once and count on", () => {
+		const task = taskOf();
+		const { core } = begin([{ id: "m", cores: 1 }], [task], { lossLimit: 2 });
+		core.results("m", [died(task.id)], 1);
+		const [told] = core.takeReactions().filter((reaction) => reaction.kind === "lost");
+		expect(told).toEqual({ kind: "lost", id: task.id, losses: { all: 1, whileRunning: 1 } });
+		const next = new Interchange({ lossLimit: 2 });
+		next.restore({ open: [{ ...task, losses: { all: 2, whileRunning: 2 } }], finished: [], cancelled: [] }, 2);
+		next.attach(helloOf({ id: "m", cores: 1 }), 2);
+		next.settle(2);
+		next.place(2);
+		next.takeReactions();
+		next.results("m", [died(task.id)], 3);
+		expect(ended(next.takeReactions())).toEqual([{ id: task.id, code: "POISON" }]);
+	});
+
+	test("a result that is not the end is forgotten by its manager before the task is sent again", () => {
+		const task = taskOf();
+		const { core } = begin([{ id: "m", cores: 1 }], [task]);
+		core.results("m", [died(task.id)], 1);
+		core.place(1);
+		const kinds = core.takeReactions().map((reaction) => reaction.kind);
+		expect(kinds.indexOf("forget")).toBeGreaterThanOrEqual(0);
+		expect(kinds.indexOf("forget")).toBeLessThan(kinds.indexOf("dispatch"));
+	});
+
 	test("HQ-8: a task that only waited at a manager that died is not to blame; one that ran is", () => {
 		const [ran, waited] = [taskOf(), taskOf()];
 		const { core } = begin([{ id: "m", cores: 2 }], [ran, waited], { lossLimit: 0 });

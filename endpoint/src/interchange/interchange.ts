@@ -233,7 +233,7 @@ export class Interchange {
 				!result.cancelled &&
 				isLoss(result.outcome.value)
 			) {
-				this.#reactions.push({ kind: "acknowledge", managerId, id });
+				this.#reactions.push({ kind: "forget", managerId, id });
 				if (task.state.at === "held" && task.state.manager.id === managerId)
 					this.#countLoss(task, true, result.outcome.value.message, result, nowMs);
 				continue;
@@ -398,11 +398,20 @@ export class Interchange {
 	}
 
 	#countLoss(task: HeldTask, running: boolean, reason: string, last: Result | undefined, nowMs: number): void {
+		const before = task.losses;
 		if (running) task.lossesWhileRunning++;
 		if (running || ++task.lossesWhileWaiting % waitingLossesPerLoss === 0) task.losses++;
 		if (task.losses > this.#options.lossLimit && task.cancelGraceMs === undefined)
 			this.#finish(task, lostResult(task, reason, last), undefined, nowMs);
-		else this.#leave(task, nowMs, reason);
+		else {
+			if (task.losses > before)
+				this.#reactions.push({
+					kind: "lost",
+					id: task.id,
+					losses: { all: task.losses, whileRunning: task.lossesWhileRunning },
+				});
+			this.#leave(task, nowMs, reason);
+		}
 	}
 
 	#finish(task: HeldTask, result: Result, managerId: string | undefined, nowMs: number): void {

@@ -15,8 +15,16 @@ export type Reaction =
 	  }
 	/** A task has ended: record and publish; then acknowledge it to the manager, if it came from one. */
 	| { readonly kind: "result"; readonly id: TaskId; readonly result: Result; readonly managerId: string | undefined }
-	/** A result that needs no record (known already, or to be run again): acknowledge it. */
+	/** A result that needs no record because it is known already: acknowledge it after its first copy is recorded. */
 	| { readonly kind: "acknowledge"; readonly managerId: string; readonly id: TaskId }
+	/** A result that is not the task's end, for the task is run again: acknowledge it before that. */
+	| { readonly kind: "forget"; readonly managerId: string; readonly id: TaskId }
+	/** The machine under a task that will be tried again has died: so often altogether. To be remembered. */
+	| {
+			readonly kind: "lost";
+			readonly id: TaskId;
+			readonly losses: { readonly all: number; readonly whileRunning: number };
+	  }
 	/** A task has moved on or back; to be told when it stays there for a while. */
 	| { readonly kind: "state"; readonly id: TaskId; readonly state: TaskState; readonly reason: string }
 	/** The manager is to take nothing new, finish and end. */

@@ -161,6 +161,25 @@ describe("journal", () => {
 		await again.close();
 	});
 
+	test("HQ-8: how often a task was lost survives restarts and the moving of segments", async () => {
+		const [poison] = someIds(1) as [TaskId];
+		const journal = await openJournal();
+		await journal.accept(batchOf([poison]));
+		journal.lose(poison, { all: 1, whileRunning: 1 });
+		journal.lose(poison, { all: 3, whileRunning: 2 });
+		await journal.close();
+		for (let restart = 0; restart < 3; restart++) {
+			const again = await openJournal();
+			expect(again.recovered.open.map(({ id, losses }) => ({ id, losses }))).toEqual([
+				{ id: poison, losses: { all: 3, whileRunning: 2 } },
+			]);
+			const others = someIds(20);
+			await again.accept(batchOf(others, 500));
+			again.confirm(await again.finish(resultsOf(others), others));
+			await again.close();
+		}
+	});
+
 	test("many records at once cost few writes and keep their order", async () => {
 		const journal = await openJournal();
 		const ids = someIds(3000);

@@ -26,10 +26,18 @@ export interface JournaledTask {
 	readonly id: TaskId;
 	readonly functionId: FunctionId;
 	readonly task: Task;
+	/** How often the machine under it has died, as told by {@link Journal.lose}; absent when it never did. */
+	readonly losses?: Losses;
+}
+
+/** How often the machine under a task died; and how often of these while the task was known to run. */
+export interface Losses {
+	readonly all: number;
+	readonly whileRunning: number;
 }
 
 /** A result batch that the broker has not confirmed. `bytes` is a `ResultBatch`. */
-export interface UnconfirmedBatch {
+interface UnconfirmedBatch {
 	readonly number: number;
 	readonly bytes: Uint8Array;
 }
@@ -55,6 +63,7 @@ interface Segment {
 
 interface OpenTask extends JournaledTask {
 	segment: Segment;
+	losses?: Losses;
 	readonly sizeBytes: number;
 }
 
@@ -198,6 +207,19 @@ export class Journal {
 		await this.#append(recordKinds.cancelled, [body], true);
 	}
 
+	/**
+	 * The machine under an open task has died: so often altogether. Not waited for: what only a dead machine forgets may
+	 * cost one more try.
+	 */
+	lose(id: TaskId, losses: Losses): void {
+		const task = this.#open.get(id);
+		if (!task) return;
+		task.losses = losses;
+		this.#append(recordKinds.lost, lostBody(id, losses), false).catch((cause: unknown) =>
+			this.#options.log.warn({ err: cause }, "journal: a loss was not kept"),
+		);
+	}
+
 	/** Everything is on the disk and the file is closed. */
 	async close(): Promise<void> {
 		await this.#rotating;
@@ -287,7 +309,10 @@ export class Journal {
 				}),
 			);
 			writes.push(this.#writer.append(recordKinds.tasks, [bytes], true));
-			for (const task of some) this.#move(task, task.sizeBytes);
+			for (const task of some) {
+				this.#move(task, task.sizeBytes);
+				if (task.losses) writes.push(this.#writer.append(recordKinds.lost, lostBody(task.id, task.losses), true));
+			}
 		}
 		for (const [number, batch] of this.#unconfirmed) {
 			if (batch.segment !== from) continue;
@@ -381,10 +406,19 @@ export class Journal {
 				for (let at = 0; at + 24 <= record.body.length; at += 24)
 					this.#ended(idFromBytes(record.body.subarray(at, at + 16)), decodeNumber(record.body, at + 16));
 				return;
+			case recordKinds.lost: {
+				const task = this.#open.get(idFromBytes(record.body.subarray(0, 16)));
+				if (task) task.losses = { all: decodeNumber(record.body, 16), whileRunning: decodeNumber(record.body, 24) };
+				return;
+			}
 			default:
 				this.#options.log.warn({ kind: record.kind }, "journal: a record of a newer version was skipped");
 		}
 	}
+}
+
+function lostBody(id: TaskId, { all, whileRunning }: Losses): Uint8Array[] {
+	return [idToBytes(id), encodeNumber(all), encodeNumber(whileRunning)];
 }
 
 interface ReadBatch {

@@ -16,13 +16,15 @@ export const recordKinds = {
 	cancelled: 4,
 	/** Body: for each finished task its id and 8 bytes of Unix milliseconds. Starts a segment: what older ones said. */
 	finished: 5,
+	/** Body: a task id of 16 bytes, 8 bytes how often its machine died, 8 bytes how often of these while it ran. */
+	lost: 6,
 } as const;
 
 export type RecordKind = (typeof recordKinds)[keyof typeof recordKinds];
 
-export const headerBytes = 8;
+const headerBytes = 8;
 /** A task batch is at most a few megabytes; a longer length is damage, not a record. */
-export const recordLimitBytes = 256 * 1024 * 1024;
+const recordLimitBytes = 256 * 1024 * 1024;
 
 export interface JournalRecord {
 	readonly kind: number;

@@ -61,7 +61,9 @@ export class ManagerSession {
 		else this.#write(message);
 	}
 
+	/** After what was acknowledged before: a task that is run again is refused as long as its last result is kept. */
 	dispatch(tasks: readonly OutgoingTask[]): void {
+		this.#sendAcks();
 		let from = 0;
 		let bytes = 0;
 		for (let at = 0; at < tasks.length; at++) {
@@ -87,11 +89,16 @@ export class ManagerSession {
 		if (this.#ackScheduled) return;
 		this.#ackScheduled = true;
 		queueMicrotask(() => {
-			this.#ackScheduled = false;
-			const taskIds = this.#acks.map((id) => idToBytes(id));
-			this.#acks = [];
-			this.send({ case: "resultAck", value: { $typeName: "errand.v1.ResultAck", taskIds } });
+			if (this.#ackScheduled) this.#sendAcks();
 		});
+	}
+
+	#sendAcks(): void {
+		if (!this.#ackScheduled) return;
+		this.#ackScheduled = false;
+		const taskIds = this.#acks.map((id) => idToBytes(id));
+		this.#acks = [];
+		this.send({ case: "resultAck", value: { $typeName: "errand.v1.ResultAck", taskIds } });
 	}
 
 	/** The stream takes more. */

@@ -30,6 +30,7 @@ import {
 } from "./held-task.ts";
 import type { Logger } from "./link.ts";
 import { NodeShare, shareEnvironment } from "./node-share.ts";
+import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
 import {
@@ -76,6 +77,7 @@ export class Manager {
 	readonly #settings: ManagerSettings;
 	readonly #node: NodeShare;
 	readonly #dispatcher: Dispatcher;
+	readonly #oomKills = new OomKills();
 	readonly #functions = new Map<string, FunctionMessage>();
 	readonly #held = new Map<string, HeldTask>();
 	readonly #walltimes = new Map<HeldTask, NodeJS.Timeout>();
@@ -406,7 +408,10 @@ export class Manager {
 		if (task !== undefined && task.stop === undefined && exit.asked)
 			worker.inFlight.unshift(task); // meant for the one before
 		else if (task !== undefined) {
-			const failure = task.stop === undefined ? exitFailure(exit, stderrTail(worker)) : stoppedFailure(task, task.stop);
+			const failure =
+				task.stop === undefined
+					? exitFailure(exit, stderrTail(worker), this.#oomKills.explain(Date.now()))
+					: stoppedFailure(task, task.stop);
 			const ends: [number, number] = [worker.stdout.sizeBytes, worker.stderr.sizeBytes];
 			const ran = this.#ran(worker, task, worker.headSinceMs * 1000, Date.now() * 1000, ends);
 			this.#finish(task, ranResult(task, { case: "failure", value: failure }, ran, place));

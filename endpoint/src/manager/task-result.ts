@@ -72,20 +72,25 @@ export function stoppedFailure(task: HeldTask, reason: StopReason): Failure {
 	return create(FailureSchema, stops[reason](task));
 }
 
-/** The worker is gone and nobody here ended it: why, as far as its last words and the kernel's signal tell. */
-export function exitFailure(exit: WorkerExit, stderrTail: string): Failure {
+/**
+ * The worker is gone and nobody here ended it: why, as far as its last words and the kernel tell. A SIGKILL alone proves
+ * nothing about memory: somebody or something outside ended the worker, and the daemon may run the task again.
+ */
+export function exitFailure(exit: WorkerExit, stderrTail: string, oomKilled: boolean): Failure {
 	const heapFull = /heap out of memory|Allocation failed - JavaScript|^MemoryError|std::bad_alloc/m.test(stderrTail);
-	const killedByKernel = exit.signal === "SIGKILL";
-	const code: FaultCode = heapFull || killedByKernel ? "OUT_OF_MEMORY" : "WORKER_EXITED";
+	const killed = exit.signal === "SIGKILL";
+	const memory = heapFull || (killed && oomKilled);
 	const why = heapFull
 		? "ran out of memory"
-		: killedByKernel
-			? "was killed (SIGKILL) by the system, as it does when memory runs out"
-			: `ended its worker process (${describeExit(exit)}) instead of returning`;
+		: memory
+			? "was killed by the system because memory ran out"
+			: killed
+				? "lost its worker process to SIGKILL, sent by itself or from outside"
+				: `ended its worker process (${describeExit(exit)}) instead of returning`;
 	return create(FailureSchema, {
-		code,
-		name: code === "OUT_OF_MEMORY" ? "OutOfMemory" : "WorkerExited",
-		message: `the function ${why}`,
+		code: memory ? "OUT_OF_MEMORY" : "WORKER_EXITED",
+		name: memory ? "OutOfMemory" : "WorkerExited",
+		message: `the function ${why}${memory ? "; ask for more with `memoryBytes`, or hold less at a time" : ""}`,
 		exitCode: exit.code ?? 0,
 		signal: exit.signal ?? "",
 		stderrTail,

@@ -290,6 +290,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 				case "acknowledge":
 					outlet.acknowledge(reaction.id, reaction.managerId);
 					break;
+				case "forget":
+					link.acknowledge(reaction.managerId, [reaction.id]);
+					break;
+				case "lost":
+					journal.lose(reaction.id, reaction.losses);
+					break;
 				case "state":
 					reporter.note(reaction.id, reaction.state, reaction.reason, nowMs());
 					break;

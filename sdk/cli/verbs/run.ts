@@ -1,8 +1,10 @@
-import { isFinal, joinBuffer, pack, serializations, type TaskId } from "@errand/proto";
+import { isFinal, joinBuffer, pack, serializations, type TaskGroupId, type TaskId } from "@errand/proto";
 import * as z from "zod";
 import type { Client } from "../../src/index.ts";
 import { inlineBytes, spill } from "../../src/serialize/blobs.ts";
+import { Complaint } from "../complaint.ts";
 import type { Context } from "../context.ts";
+import { waitsForEndpoint } from "../endpoint-view.ts";
 import { durationMs, sizeBytes, whole } from "../input.ts";
 import { rememberTask } from "../last-task.ts";
 import { followOutput, outputLine } from "../output-follower.ts";
@@ -99,15 +101,18 @@ export const run = verb({
 		const id = Object.values(submitted.tasks)[0]?.[0] as TaskId;
 		rememberTask(context.home, { id, group: submitted.task_group_id, cloudUrl: client.cloudUrl });
 		yield { type: "submitted", task_id: id, task_group_id: submitted.task_group_id, endpoint_id: endpoint.id };
+		if (endpoint.status === "offline") context.note(waitsForEndpoint(endpoint, context.now()));
 		if (input.detach) {
 			context.note(`Submitted. Next: errand task wait ${id}`);
 			return;
 		}
-		if (endpoint.status === "offline")
-			context.note(
-				`Endpoint ${endpoint.name} is offline: the task waits until it is started (Ctrl-C cancels the task).`,
-			);
-		yield* untilEnded(context, client, id, input.rest === undefined ? "function" : "command");
+		yield* untilEnded(
+			context,
+			client,
+			id,
+			submitted.task_group_id as TaskGroupId,
+			input.rest === undefined ? "function" : "command",
+		);
 	},
 });
 
@@ -136,10 +141,21 @@ async function prepare(
 		: functionInFile(input.function as string, context.workingDirectory);
 	const functionId = target
 		? await client.ensureFunction({ function_name: target.name, function_code: await target.code() })
-		: await selectFunction(client, input.function as string);
+		: await registeredFunction(client, input.function as string);
 	const packed = target ? target.packArguments(args) : packJson(args);
 	const large = inlineBytes(packed) === undefined;
 	return { functionId, packed: large ? await spill(client, target?.name ?? functionId, packed) : packed };
+}
+
+/** Whoever forgets the `--` of a command is told. */
+async function registeredFunction(client: Client, text: string): Promise<string> {
+	try {
+		return await selectFunction(client, text);
+	} catch (error) {
+		if (!(error instanceof Complaint) || error.exit !== "notFound") throw error;
+		const next = `errand function list, or for a command: errand run -- ${text} …`;
+		throw new Complaint("notFound", error.message, { next, cause: error });
+	}
 }
 
 /** Arguments for a registered function of any language. */
@@ -152,10 +168,11 @@ async function* untilEnded(
 	context: Context,
 	client: Client,
 	id: TaskId,
+	group: TaskGroupId,
 	runForm: z.infer<typeof form>,
 ): AsyncGenerator<RunLine> {
 	try {
-		for await (const line of followOutput(context, client, id, { follow: true })) yield { ...line, form: runForm };
+		for await (const line of followOutput(context, client, id, { follow: group })) yield { ...line, form: runForm };
 		for (;;) {
 			const task = await client.getTask(id);
 			if (isFinal(task.state)) {

@@ -1,4 +1,6 @@
+import type { TaskGroupId } from "@errand/proto";
 import * as z from "zod";
+import { noteOffline } from "../endpoint-view.ts";
 import { followOutput, outputLine } from "../output-follower.ts";
 import { selectTask } from "../selector.ts";
 import { verb } from "../verb.ts";
@@ -25,9 +27,14 @@ export const taskLogs = verb({
 		if (line.truncated) screen.note(`(${line.stream} was cut here: the limit of kept output was reached)`);
 	},
 	ids: () => [],
-	async *run(context, { task, follow, stream }) {
+	async *run(context, { task: text, follow, stream }) {
 		const client = await context.client();
-		const id = await selectTask(context, client, task);
-		yield* followOutput(context, client, id, { follow, ...(stream && { streams: [stream] }) });
+		const id = await selectTask(context, client, text);
+		const task = follow ? await client.getTask(id) : undefined;
+		if (task) await noteOffline(context, client, task);
+		yield* followOutput(context, client, id, {
+			...(task && { follow: task.group_id as TaskGroupId }),
+			...(stream && { streams: [stream] }),
+		});
 	},
 });

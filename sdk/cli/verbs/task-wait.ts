@@ -2,6 +2,7 @@ import { isFinal } from "@errand/proto";
 import { taskSummary } from "@errand/proto/rest";
 import * as z from "zod";
 import { Complaint } from "../complaint.ts";
+import { noteOffline } from "../endpoint-view.ts";
 import { durationMs } from "../input.ts";
 import { stateColours } from "../screen.ts";
 import { selectTasks } from "../selector.ts";
@@ -32,11 +33,17 @@ export const taskWait = verb({
 		const client = await context.client();
 		const waiting = new Set(await selectTasks(context, client, tasks));
 		const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : context.now() + timeout;
+		/** Endpoints that have been looked at. */
+		const told = new Set<string>();
 		let pauseMs = 50;
 		for (;;) {
 			for (const id of waiting) {
 				const task = await client.getTask(id);
-				if (!isFinal(task.state)) continue;
+				if (!isFinal(task.state)) {
+					if (!told.has(task.endpoint_id)) await noteOffline(context, client, task);
+					told.add(task.endpoint_id);
+					continue;
+				}
 				waiting.delete(id);
 				pauseMs = 50;
 				yield summaryOf(task);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { type EndpointId, newId, taskQueue } from "@errand/proto";
+import { type AccountId, type EndpointId, newId, taskQueue } from "@errand/proto";
 import { type Channel, type ChannelModel, connect, type GetMessage } from "amqplib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -130,6 +130,21 @@ describe("the embedded broker keeps what it has confirmed", () => {
 		again.ack(message);
 		expect(await again.get(taskQueue(id))).toBe(false);
 		expect((await second.provisionEndpoint(id)).queueExisted).toBe(true);
+	});
+
+	it("HQ-6: queues and users although nothing was left in them and nothing happened since", async () => {
+		const first = await start();
+		const id = newId<EndpointId>();
+		await first.provisionEndpoint(id);
+		await first.close();
+		for (let restart = 0; restart < 3; restart++) {
+			const again = await start();
+			// The log has been tidied by then.
+			await again.check();
+			await again.close();
+		}
+		const last = await start();
+		expect((await last.provisionEndpoint(id)).queueExisted).toBe(true);
 	});
 
 	it("HQ-6: when its file is cut at any byte: everything before the cut is there", async () => {
@@ -427,6 +442,14 @@ describe("the embedded broker takes whatever comes", () => {
 		expect(broken).toEqual([]);
 		const channel = await (await client(broker.serviceUrl)).createChannel();
 		await channel.assertQueue("", { exclusive: true });
+	});
+});
+describe("the embedded broker behind something else", () => {
+	it("sends endpoints and readers to its public address", async () => {
+		const broker = await start({ publicUrl: "amqps://mq.example.org" });
+		expect((await broker.provisionEndpoint(newId<EndpointId>())).url).toMatch(/^amqps:.*@mq\.example\.org:5671\/%2F$/);
+		expect((await broker.provisionReader(newId<AccountId>())).url).toMatch(/^amqps:.*@mq\.example\.org:5671\/%2F$/);
+		await client(broker.serviceUrl);
 	});
 });
 describe("the embedded broker with TLS", () => {

@@ -8,7 +8,6 @@ import type { Broker, ConnectionUrl } from "../broker.ts";
 import type { Log } from "../logging.ts";
 import {
 	connectionUrl,
-	connectionUrlAt,
 	endpointQueues,
 	endpointRights,
 	endpointUser,
@@ -17,6 +16,7 @@ import {
 	readerUser,
 	serviceRights,
 	setUpPlan,
+	urlAt,
 } from "../rights.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import type { QueueDeclaration } from "./message-queue.ts";
@@ -32,7 +32,9 @@ export interface EmbeddedBrokerOptions {
 	host: string;
 	/** 0: any free one. */
 	port: number;
-	/** `amqp(s)://host:port` at which endpoints and clients reach this broker, when it is not `host` and `port`. */
+	/** The name under which endpoints and clients reach `port`; default `host`. */
+	publicHost?: string;
+	/** How endpoints and clients reach the broker (`amqps://mq.example.org`), where something stands before it. */
 	publicUrl?: string;
 	log: Log;
 	/** With it, `port` speaks TLS, and the cloud itself uses a second port on the loopback address. */
@@ -87,16 +89,7 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions): Promis
 			sessions,
 			port,
 			serviceUrl: connectionUrl(false, serviceUser, password, loopback, servicePort),
-			publicUrl: (user, secret) =>
-				options.publicUrl === undefined
-					? connectionUrl(
-							options.tls !== undefined,
-							user,
-							secret,
-							isWildcard(options.host) ? "127.0.0.1" : options.host,
-							port,
-						)
-					: connectionUrlAt(new URL(options.publicUrl), user, secret),
+			publicUrl: publicUrls(options, port),
 			close: async () => {
 				for (const step of undo) await step();
 			},
@@ -105,6 +98,16 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions): Promis
 		for (const step of undo) await step().catch(() => undefined);
 		throw error;
 	}
+}
+
+/** Where endpoints and clients are sent. */
+function publicUrls(
+	{ host, publicHost, publicUrl, tls }: EmbeddedBrokerOptions,
+	port: number,
+): (user: string, password: string) => ConnectionUrl {
+	if (publicUrl !== undefined) return (user, password) => urlAt(publicUrl, user, password);
+	const name = publicHost ?? (isWildcard(host) ? "127.0.0.1" : host);
+	return (user, password) => connectionUrl(tls !== undefined, user, password, name, port);
 }
 
 const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::" || host === "";

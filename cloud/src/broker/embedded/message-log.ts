@@ -3,7 +3,8 @@
  * everything that is waiting, writes it and syncs it once (group commit), then tells who waited.
  *
  * A segment that is the oldest may be dropped as soon as none of its messages is wanted: whatever later segments say
- * about older messages has then no meaning, and each segment starts with the whole topology.
+ * about older messages has then no meaning, and each segment starts with the whole topology. The newest is never
+ * dropped, however empty: it alone knows the queues.
  */
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -67,11 +68,13 @@ export class MessageLog {
 	#flight: Promise<void> | undefined;
 	#inFlightBytes = 0;
 	#sizeBytes: number;
+	#nextNumber: number;
 	#closed = false;
 
 	constructor(options: MessageLogOptions) {
 		this.#options = options;
 		this.segments = options.segments;
+		this.#nextNumber = (options.segments.at(-1)?.number ?? 0) + 1;
 		this.#sizeBytes = options.segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
 	}
 
@@ -85,10 +88,9 @@ export class MessageLog {
 		return this.#sizeBytes;
 	}
 
-	/** The oldest segment, unless it is the one being written. */
+	/** The oldest segment, unless it is the newest as well. */
 	get oldest(): Segment | undefined {
-		const oldest = this.segments[0];
-		return oldest === this.#active?.segment ? undefined : oldest;
+		return this.segments.length > 1 ? this.segments[0] : undefined;
 	}
 
 	/** Stands for the flush that will take what is appended now: another object as soon as that flush has started. */
@@ -198,22 +200,25 @@ export class MessageLog {
 		await active?.handle.close();
 	}
 
+	/** The new segment counts, and an older one may go, only when its topology is on disk. */
 	async #open(): Promise<{ handle: FileHandle; segment: Segment }> {
-		const number = (this.segments.at(-1)?.number ?? 0) + 1;
+		const number = this.#nextNumber++;
 		const path = join(this.#options.directory, segmentName(number));
 		const handle = await open(path, "wx", 0o600);
 		const segment: Segment = { number, path, sizeBytes: 0, live: new Set() };
-		this.segments.push(segment);
 		try {
 			const snapshot = encodeTopology(this.#options.snapshot());
 			await writeAll(handle, snapshot.buffers, snapshot.lengthBytes);
+			await handle.datasync();
+			await syncDirectory(this.#options.directory);
 			segment.sizeBytes = snapshot.lengthBytes;
 			this.#sizeBytes += snapshot.lengthBytes;
-			await syncDirectory(this.#options.directory);
 		} catch (error) {
 			await handle.close();
+			await unlink(path).catch(() => undefined);
 			throw error;
 		}
+		this.segments.push(segment);
 		this.#active = { handle, segment };
 		return this.#active;
 	}
