@@ -408,10 +408,13 @@ test("health, readiness and the landing page answer anybody", async () => {
 	expectProblem(reply, "NOT_READY");
 	expect(reply.json.detail).toContain("the broker does not answer");
 	expect(reply.headers.has("retry-after")).toBe(true);
-	cloud.operations.missing = [];
 	const page = await cloud.call("GET", "/", { token: "" });
+	expect(page.status).toBe(200);
 	expect(page.headers.get("content-type")).toContain("text/html");
 	expect(page.text).toContain("/v1/openapi.json");
+	expect(page.text).toContain("Not ready: the broker does not answer.");
+	cloud.operations.missing = [];
+	expect((await cloud.call("GET", "/", { token: "" })).text).toContain(">ready</a>");
 });
 
 test("metrics count requests by route and are for this machine or the operator", async () => {

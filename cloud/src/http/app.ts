@@ -13,13 +13,11 @@ import { BodyReader } from "./body.ts";
 import { type ClientAddress, clientAddressReader } from "./client-address.ts";
 import { type Cors, corsFor } from "./cors.ts";
 import { beginExchange, type Exchange, exchangeOf } from "./exchange.ts";
-import { landingPage, landingPolicy } from "./landing.ts";
 import { expressPath, hotMatcher } from "./match.ts";
 import { identityRoutes, openApiDocument } from "./openapi.ts";
 import { RateLimiter } from "./rate-limit.ts";
 import { openRoute, type Route } from "./route.ts";
 import { routeTable } from "./routes/table.ts";
-import { sendText } from "./send.ts";
 import { type ServiceHandler, serviceHandlers } from "./service.ts";
 
 export interface AppOptions {
@@ -107,12 +105,6 @@ function composeExpress(
 ): express.Express {
 	const app = express();
 	app.disable("x-powered-by").disable("etag").set("query parser", false).set("trust proxy", isTrusted);
-	const page = landingPage(options.version, options.publicUrl);
-	app.get("/", (request, response) => {
-		exchangeOf(request).route = "/";
-		response.setHeader("Content-Security-Policy", landingPolicy);
-		sendText(response, 200, "text/html; charset=utf-8", page);
-	});
 	for (const [path, handler] of Object.entries(services)) {
 		app.get(path, async (request, response) => {
 			const exchange = exchangeOf(request);
@@ -156,7 +148,7 @@ function methodsByPath(
 		if (method === "GET") known.add("HEAD");
 	};
 	for (const row of routes) add(row.path, row.method);
-	for (const path of ["/", ...services]) add(path, "GET");
+	for (const path of services) add(path, "GET");
 	return methods;
 }
 

@@ -1,49 +1,67 @@
-/** The page at `/`: where things are. */
+/** The page at `/`: what this is, whether it works, and how to begin. Public facts only: nobody has logged in here. */
 import { createHash } from "node:crypto";
 
 const style = `
-:root { color-scheme: light dark; --ink: #16202b; --soft: #5b6b7c; --paper: #fbfaf7; --card: #fff; --line: #e4e0d8; --accent: #0b6e5f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #9aa9b8; --paper: #10161c; --card: #18212a; --line: #2a3642; --accent: #58c7b3; } }
+:root { color-scheme: light dark; --ground: #f3f4f8; --glow: #dfe4ff; --card: #fff; --ink: #171a26; --soft: #5b6175; --line: #d9dce6; --accent: #3f4bd8; --on-accent: #fff; --good: #14713d; --alert: #a3161f; }
+@media (prefers-color-scheme: dark) { :root { --ground: #0f111a; --glow: #1c2148; --card: #181b28; --ink: #eceef7; --soft: #a0a7bf; --line: #33384d; --accent: #8f9bff; --on-accent: #0d1030; --good: #6fd69a; --alert: #ff9aa1; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 2rem 1rem; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
-main { width: 100%; max-width: 44rem; }
-h1 { margin: 0; font-size: 2.4rem; letter-spacing: -.02em; }
-h1 small { font-size: .9rem; font-weight: 400; color: var(--soft); letter-spacing: 0; }
-p { margin: .4rem 0 1.6rem; color: var(--soft); }
-ul { list-style: none; padding: 0; margin: 0; display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); }
-a { display: block; height: 100%; padding: 1rem 1.2rem; background: var(--card); border: 1px solid var(--line); border-radius: .7rem; color: inherit; text-decoration: none; }
-a:hover, a:focus-visible { border-color: var(--accent); outline: none; }
-b { display: block; color: var(--accent); }
-span { color: var(--soft); font-size: .92rem; }
-pre { margin: 1.6rem 0 0; padding: 1rem 1.2rem; border-radius: .7rem; border: 1px solid var(--line); background: var(--card); overflow-x: auto; font: .9rem/1.5 ui-monospace, monospace; }
+body { margin: 0; min-height: 100vh; padding: clamp(1.5rem, 8vh, 5rem) 1rem 2rem; background: radial-gradient(60rem 26rem at 50% -6rem, var(--glow), transparent) no-repeat var(--ground); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
+main { max-width: 44rem; margin: 0 auto; }
+header { display: flex; align-items: center; gap: .8rem; flex-wrap: wrap; }
+.mark { width: 44px; height: 44px; } .mark rect { fill: var(--accent); } .mark path { fill: none; stroke: var(--on-accent); stroke-width: 1.8; stroke-linejoin: round; }
+h1 { margin: 0; font-size: 2rem; letter-spacing: -.02em; }
+.state { margin-left: auto; color: inherit; text-decoration: none; padding: .2rem .8rem; border: 1px solid var(--line); border-radius: 99px; background: var(--card); font-size: .9rem; }
+.state::before { content: "●"; margin-right: .45rem; color: var(--alert); } .ready::before { color: var(--good); }
+.lead { margin: 1rem 0 1.6rem; color: var(--soft); font-size: 1.08rem; }
+ol { margin: 0; padding: 0; list-style: none; background: var(--card); border: 1px solid var(--line); border-radius: .9rem; overflow: hidden; }
+li { padding: 1rem 1.2rem; } li + li { border-top: 1px solid var(--line); }
+code { display: block; margin-top: .35rem; white-space: pre-wrap; overflow-wrap: anywhere; font: .92rem/1.6 ui-monospace, "DejaVu Sans Mono", monospace; color: var(--soft); }
+.missing { margin: 0 0 1.6rem; padding: .7rem 1.2rem; border-left: 3px solid var(--alert); background: var(--card); }
+nav { display: flex; flex-wrap: wrap; gap: .6rem 1.4rem; margin: 1.6rem 0 0; }
+nav a { color: var(--accent); } nav .action { padding: .5rem 1.1rem; border-radius: .6rem; background: var(--accent); color: var(--on-accent); text-decoration: none; font-weight: 600; } nav a:not(.action) { padding: .5rem 0; }
+footer { margin-top: 2.4rem; color: var(--soft); font-size: .85rem; }
 `;
 
-const places = [
-	["/device", "Approve a device", "Type the code that your terminal shows, and let it compute as you."],
-	["/v1/openapi.json", "Interface", "Every route, its schemas and its faults, as an OpenAPI 3.1 document."],
-	["/.well-known/openid-configuration", "Identity", "Discovery document of the OpenID provider."],
-	["/readyz", "Readiness", "Whether the database, the broker and the blob store answer."],
+const links = [
+	["/v1/openapi.json", "The interface (OpenAPI)"],
+	["/.well-known/openid-configuration", "Identity (OpenID discovery)"],
 ] as const;
 
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 /** Allows this page's own style and nothing else. */
-export const landingPolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'; frame-ancestors 'none'; base-uri 'none'`;
+export const landingPolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'`;
+
+export interface LandingFacts {
+	/** Of this program. */
+	readonly version: string;
+	/** As clients know this cloud. */
+	readonly publicUrl: string;
+	/** The parts that do not answer, each with why; empty when all do. */
+	readonly missing: readonly string[];
+}
 
 /** The page's HTML. */
-export function landingPage(version: string, publicUrl: string): string {
-	const cards = places.map(
-		([href, title, text]) => `<li><a href="${href}"><b>${title}</b><span>${text}</span></a></li>`,
-	);
+export function landingPage({ version, publicUrl, missing }: LandingFacts): string {
+	const steps = [
+		["Log in", `errand login --cloud ${publicUrl}`],
+		["Start an endpoint where functions are to run", "errand endpoint configure NAME\nerrand endpoint start NAME"],
+		["Run something there", "errand run -e NAME -- hostname"],
+	].map(([what, command]) => `<li>${what}<code>${escaped(command ?? "")}</code></li>`);
+	const state =
+		missing.length === 0
+			? `<a class="state ready" href="/readyz">ready</a>`
+			: `<a class="state" href="/readyz">not ready</a>`;
+	const why = missing.length === 0 ? "" : `<p class="missing">Not ready: ${escaped(missing.join("; "))}.</p>`;
 	return `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Errand</title><style>${style}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Errand</title><link rel="icon" type="image/svg+xml" href="/v2/web/errand.svg"><style>${style}</style></head>
 <body><main>
-<h1>Errand <small>${escaped(version)}</small></h1>
-<p>Functions as a service for supercomputers. This cloud takes tasks, routes them to endpoints and streams the results back.</p>
-<ul>${cards.join("")}</ul>
-<pre>errand login --cloud ${escaped(publicUrl)}
-errand endpoint list</pre>
+<header><svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="9"/><path d="M8 12.5 16 8l8 4.5v7L16 24l-8-4.5z"/><path d="m8 12.5 8 4.5 8-4.5M16 17v7"/></svg><h1>Errand</h1>${state}</header>
+<p class="lead">Functions on supercomputers. This cloud takes the functions that you submit, passes them to endpoints on the machines where they run, and brings the results back.</p>
+${why}<ol>${steps.join("")}</ol>
+<nav><a class="action" href="/device">Enter a login code</a>${links.map(([href, text]) => `<a href="${href}">${text}</a>`).join("")}</nav>
+<footer>Version ${escaped(version)}. Accounts are made by whoever runs this cloud.</footer>
 </main></body>
 </html>
 `;

@@ -1,4 +1,4 @@
-/** What operators and orchestrators ask: alive, ready, numbers. Not part of the interface's document. */
+/** What people, operators and orchestrators ask first: what is this, alive, ready, numbers. Not part of the interface's document. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Fault } from "@errand/proto";
 import type { TokenVerifier } from "../identity/verify-token.ts";
@@ -6,6 +6,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { Operations } from "../operations/operations.ts";
 import { bearerToken } from "./authenticate.ts";
 import type { Exchange } from "./exchange.ts";
+import { landingPage, landingPolicy } from "./landing.ts";
 import { sendJson, sendText } from "./send.ts";
 
 /** Answers one of the service's own paths. */
@@ -16,6 +17,10 @@ export interface ServiceMeans {
 	readonly verifier: TokenVerifier;
 	readonly metrics: Metrics;
 	readonly metricsAccess: "loopback" | "operator" | "public";
+	/** As clients know this cloud. */
+	readonly publicUrl: string;
+	/** Of this program. */
+	readonly version: string;
 }
 
 /** The handlers by path. */
@@ -29,6 +34,12 @@ export function serviceHandlers(means: ServiceMeans): Readonly<Record<string, Se
 		return asking;
 	};
 	return {
+		"/": async (_exchange, _request, response) => {
+			const { version, publicUrl } = means;
+			const page = landingPage({ version, publicUrl, missing: await notReady() });
+			response.setHeader("Content-Security-Policy", landingPolicy);
+			sendText(response, 200, "text/html; charset=utf-8", page);
+		},
 		"/healthz": async (_exchange, _request, response) => sendJson(response, 200, { status: "ok" }),
 		"/readyz": async (_exchange, _request, response) => {
 			const missing = await notReady();
