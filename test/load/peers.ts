@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 /** Client, interchange, manager and workers on one machine: no cloud, no login, nothing is kept on disk. */
 export const parslPackage = "parsl==2026.4.20";
-const program = fileURLToPath(new URL("./parsl.py", import.meta.url));
+const program = fileURLToPath(new URL("./parsl_no_op.py", import.meta.url));
 const timeLimitMs = 600_000;
 
 export interface PeerFigures {
@@ -34,7 +34,7 @@ export async function measureParsl(): Promise<PeerFigures | string> {
 			const path = `${join(python, "..")}:${process.env.PATH ?? ""}`;
 			const { stdout } = await run(python, [program, directory], {
 				cwd: directory,
-				env: { PATH: path, HOME: directory },
+				env: { PATH: path, HOME: directory, PYTHONDONTWRITEBYTECODE: "1" },
 				timeout: timeLimitMs,
 				maxBuffer: 16 * 1024 * 1024,
 			});
