@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Balancer } from "../harness/balancer.ts";
 import { TestCloud } from "../harness/cloud.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
+import { randomPort } from "../harness/ports.ts";
 import { startPostgres } from "../harness/postgres.ts";
 import { startRabbitmq } from "../harness/rabbitmq.ts";
 import { readRecord, settled, submitWorkload } from "../harness/workload.ts";
@@ -16,6 +17,8 @@ describe("NEW-7: two clouds on one PostgreSQL and one RabbitMQ", () => {
 	let database: Awaited<ReturnType<typeof startPostgres>>;
 	let balancer: Balancer;
 	let clouds: [TestCloud, TestCloud];
+	/** Of each, past the balancer. */
+	let urls: string[];
 	let endpoint: TestEndpoint;
 	let token: string;
 	let client: Client;
@@ -31,9 +34,11 @@ describe("NEW-7: two clouds on one PostgreSQL and one RabbitMQ", () => {
 			ERRAND_CLOUD_PUBLIC_URL: balancer.url,
 			ERRAND_CLOUD_BLOB_DIRECTORY: values,
 		};
+		balancer.targets = [await randomPort(), await randomPort()];
+		urls = balancer.targets.map((port) => `http://127.0.0.1:${port}`);
 		// At the same moment, on an empty database and an empty broker.
-		clouds = await Promise.all([TestCloud.start(environment), TestCloud.start(environment)]);
-		balancer.targets = clouds.map((cloud) => Number(new URL(cloud.url).port));
+		const start = (port = 0) => TestCloud.start({ ...environment, ERRAND_CLOUD_PORT: String(port) });
+		clouds = await Promise.all([start(balancer.targets[0]), start(balancer.targets[1])]);
 		({ token } = await clouds[0].login("ada"));
 		client = new Client({ cloudUrl: balancer.url, token });
 		const place = { home: clouds[0].home, url: balancer.url };
@@ -50,24 +55,22 @@ describe("NEW-7: two clouds on one PostgreSQL and one RabbitMQ", () => {
 
 	test("starting together they migrate once, sign with one key and share one broker", async () => {
 		const keys = await Promise.all(
-			clouds.map(
-				async ({ url }) => (await (await fetch(`${url}/v2/oauth2/jwks`)).json()) as { keys: { kid: string }[] },
-			),
+			urls.map(async (url) => (await (await fetch(`${url}/v2/oauth2/jwks`)).json()) as { keys: { kid: string }[] }),
 		);
 		expect(keys[0]?.keys.map(({ kid }) => kid)).toEqual(keys[1]?.keys.map(({ kid }) => kid));
-		for (const { url } of clouds) {
+		for (const url of urls) {
 			const own = new Client({ cloudUrl: url, token });
 			expect((await own.whoami()).username).toBe("ada");
 			expect((await own.getEndpoint("local")).id).toBe(endpoint.id);
 			expect((await fetch(`${url}/readyz`)).status).toBe(200);
 		}
 		// A login at one is a login at the other.
-		const { token: other } = await clouds[1].login("bob");
-		expect((await new Client({ cloudUrl: clouds[0].url, token: other }).whoami()).username).toBe("bob");
+		const { token: other } = await clouds[0].login("bob");
+		expect((await new Client({ cloudUrl: urls[1] ?? "", token: other }).whoami()).username).toBe("bob");
 	});
 
 	test("what is submitted at one is followed at the other", async () => {
-		const [a, b] = clouds.map(({ url }) => new Client({ cloudUrl: url, token })) as [Client, Client];
+		const [a, b] = urls.map((url) => new Client({ cloudUrl: url, token })) as [Client, Client];
 		const submitting = new Executor({ endpoint: "local", client: a });
 		const futures = Array.from({ length: 300 }, (_, index) =>
 			submitting.submit(async (x: number) => {
