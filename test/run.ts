@@ -3,9 +3,10 @@
  * Words after `npm test --` go to vitest: `npm test -- --project sdk completion`.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { databasesNow, findLeftovers, type Leftover } from "./leftovers.ts";
 import { setUp } from "./setup.ts";
 import { type Count, countVitest, lastLine, sum } from "./test-count.ts";
 
@@ -29,7 +30,8 @@ function runVitest(words: readonly string[], directory: string): Count {
 			`--outputFile.json=${report}`,
 			...words,
 		],
-		{ stdio: "inherit" },
+		// Whatever tests make for a while is made in there, so that what they forget is found.
+		{ stdio: "inherit", env: { ...process.env, TMPDIR: temporary(directory) } },
 	);
 	const count = countVitest(readReport(report), { skippedFails: Boolean(process.env.CI) });
 	// It ended badly although every test passed: an unhandled error, or no test at all.
@@ -46,11 +48,33 @@ function readReport(path: string): unknown {
 	}
 }
 
-const directory = mkdtempSync(join(tmpdir(), "errand-test-"));
+/** The run's own `/tmp`; servers that run as other users pass through it. */
+const temporary = (directory: string): string => join(directory, "t");
+
+/** Ends and removes what is left, after it has been said. */
+function sweep(leftovers: readonly Leftover[]): void {
+	for (const { what, pid, path } of leftovers) {
+		process.stderr.write(`left behind by a test: ${what}\n`);
+		try {
+			if (pid !== undefined) process.kill(pid, "SIGKILL");
+		} catch {
+			// It has ended by now.
+		}
+		if (path !== undefined) rmSync(path, { recursive: true, force: true });
+	}
+}
+
+const directory = mkdtempSync(join(tmpdir(), "errand-"));
 try {
+	chmodSync(directory, 0o711);
+	mkdirSync(temporary(directory));
+	chmodSync(temporary(directory), 0o1777);
 	const ready = setUp();
+	const before = databasesNow();
 	const counts = suites.map((suite) => suite.run(process.argv.slice(2), directory));
-	const total = sum([...counts, { passed: 0, failed: ready ? 0 : 1 }]);
+	const leftovers = findLeftovers(temporary(directory), before);
+	sweep(leftovers);
+	const total = sum([...counts, { passed: 0, failed: (ready ? 0 : 1) + (leftovers.length > 0 ? 1 : 0) }]);
 	process.stdout.write(`${lastLine(total)}\n`);
 	process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 } finally {

@@ -19,11 +19,11 @@ import {
 /** A first start makes a database; on a slow disk that takes a while. */
 const readyTimeoutMs = 120_000;
 /** The cloud closes its database and broker in order; after this it is killed. */
-export const cloudStopGraceMs = 30_000;
+const cloudStopGraceMs = 30_000;
 const defaultPort = 5000;
 const defaultBrokerPort = 5672;
 
-export const cloudFiles = (home: Home) => ({
+const cloudFiles = (home: Home) => ({
 	process: join(home.cloud, "process.json"),
 	log: join(home.cloud, "logs", "cloud.log"),
 });
@@ -38,7 +38,7 @@ export function localCloudUrl(home: Home, environment: NodeJS.ProcessEnv): strin
 }
 
 /** The port that the cloud would listen on. A Complaint when the variable holds something else. */
-export function portOf(environment: NodeJS.ProcessEnv): number {
+function portOf(environment: NodeJS.ProcessEnv): number {
 	return portIn(environment, "ERRAND_CLOUD_PORT", defaultPort);
 }
 

@@ -8,7 +8,7 @@ import { openHome } from "./home.ts";
 import { ownSurroundings } from "./own-process.ts";
 import { runCommandLine } from "./run-command-line.ts";
 
-export interface Typed {
+interface Typed {
 	status: number;
 	out: string;
 	err: string;

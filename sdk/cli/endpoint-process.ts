@@ -10,7 +10,7 @@ import { endProcess, forgetProcess, processStart, writeProcessRecord } from "./p
 /** A daemon that has not registered by then has something to say in its log. */
 const onlineTimeoutMs = 60_000;
 /** The daemon lets its workers end first; after this it is killed. */
-export const stopGraceMs = 30_000;
+const stopGraceMs = 30_000;
 
 function startOf(context: Context, files: EndpointFiles) {
 	const running = runningEndpoint(files);
@@ -21,8 +21,15 @@ function startOf(context: Context, files: EndpointFiles) {
 	return {
 		program: findProgram("endpoint", context.environment),
 		arguments: ["run", files.directory],
-		environment: context.environment,
+		environment: endpointEnvironment(context.environment),
 	};
+}
+
+/** What belongs to this command and to a cloud on the same machine; tasks inherit what the daemon has. */
+const notForTasks = /^(ERRAND_TOKEN|ERRAND_CLOUD_.*|DATABASE_URL|AMQP_URL|RABBITMQ_MANAGEMENT_URL)$/;
+
+function endpointEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+	return Object.fromEntries(Object.entries(environment).filter(([name]) => !notForTasks.test(name)));
 }
 
 /** Runs the daemon until it ends or the person says stop. `onStart` gets its process id. */

@@ -58,7 +58,7 @@ export interface Verb extends Omit<VerbRow<unknown, unknown>, "input" | "show" |
 	run: (context: Context, typed: Record<string, unknown>) => AsyncIterable<Printable>;
 }
 
-export interface Printable {
+interface Printable {
 	value: unknown;
 	show: (screen: Screen) => void;
 	ids: readonly string[];

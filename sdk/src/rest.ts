@@ -9,6 +9,7 @@ import type { TokenSource } from "./auth/token-source.ts";
 import { type BackOff, pause, waitBeforeMs } from "./back-off.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
+import { whyUnreachable } from "./unreachable.ts";
 
 export interface RestOptions {
 	tokens: TokenSource;
@@ -165,7 +166,7 @@ export class Rest {
 			return {
 				error: new CloudError(
 					"CLOUD_UNREACHABLE",
-					`${this.cloudUrl} cannot be reached: ${reason(cause, this.#timeoutMs)}`,
+					`${this.cloudUrl} cannot be reached: ${whyUnreachable(cause, this.#timeoutMs)}`,
 					{
 						httpStatus: 0,
 						cause,
@@ -249,12 +250,4 @@ function retryAfterS(header: string | null): number | undefined {
 	if (/^\d+(\.\d+)?$/.test(header)) return Number(header);
 	const at = Date.parse(header);
 	return Number.isNaN(at) ? undefined : Math.max(0, (at - Date.now()) / 1000);
-}
-
-function reason(cause: unknown, timeoutMs: number): string {
-	if (!(cause instanceof Error)) return String(cause);
-	if (cause.name === "TimeoutError") return `no reply within ${timeoutMs / 1000} s`;
-	const inner = cause.cause;
-	if (inner instanceof Error) return (inner as { code?: string }).code ?? inner.message;
-	return cause.message;
 }

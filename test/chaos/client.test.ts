@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Executor } from "@errand/sdk";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
+import { closeAfterEach } from "../harness/closing.ts";
 import { TestCloud } from "../harness/cloud.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { LoggedProcess } from "../harness/process.ts";
@@ -10,17 +11,14 @@ import { readRecord } from "../harness/workload.ts";
 const program = fileURLToPath(new URL("../harness/submitting-client.ts", import.meta.url));
 const count = 1_000;
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-	for (const close of closing.splice(0).reverse()) await close();
-});
+const closeLater = closeAfterEach();
 
 test("NEW-7, GC-1: a client is killed, and another gets all its results, each once", { timeout: 180_000 }, async () => {
 	const cloud = await TestCloud.start();
-	closing.push(() => cloud.stop());
+	closeLater(() => cloud.stop());
 	const { client, token } = await cloud.login("ada");
 	const endpoint = await TestEndpoint.start(cloud, client, { config: "workers_per_node: 2\n" });
-	closing.push(() => endpoint.stop());
+	closeLater(() => endpoint.stop());
 	const record = join(cloud.home, "record");
 
 	const first = new LoggedProcess("client", process.execPath, [program, record, String(count)], {
@@ -28,7 +26,7 @@ test("NEW-7, GC-1: a client is killed, and another gets all its results, each on
 		ERRAND_CLOUD_URL: cloud.url,
 		ERRAND_TOKEN: token,
 	});
-	closing.push(() => first.kill());
+	closeLater(() => first.kill());
 	const taskGroup = (await first.line("group ")).slice("group ".length);
 	await first.kill();
 	expect(first.output).not.toContain("all ended");

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type Client, Executor } from "@errand/sdk";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
+import { closeAfterEach } from "../harness/closing.ts";
 import { type Deployment, type DeploymentName, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { childrenOf, commandOf } from "../harness/pids.ts";
@@ -14,23 +15,21 @@ interface Scene {
 	client: Client;
 	executor: Executor;
 }
-let scene: Scene | undefined;
+const closeLater = closeAfterEach();
 
 async function open(name: DeploymentName): Promise<Scene> {
 	const deployment = await startDeployment(name);
+	closeLater(() => deployment.stop());
 	const { client } = await deployment.cloud.login("ada");
 	const endpoint = await TestEndpoint.start(deployment.cloud, client, { config: "workers_per_node: 2\n" });
-	scene = { deployment, endpoint, client, executor: new Executor({ endpoint: "local", client }) };
-	return scene;
+	closeLater(async () => {
+		await endpoint.stop();
+		expect(endpoint.processesLeft()).toEqual([]);
+	});
+	const executor = new Executor({ endpoint: "local", client });
+	closeLater(() => executor.close());
+	return { deployment, endpoint, client, executor };
 }
-
-afterEach(async () => {
-	await scene?.executor.close();
-	await scene?.endpoint.stop();
-	expect(scene?.endpoint.processesLeft() ?? []).toEqual([]);
-	await scene?.deployment.stop();
-	scene = undefined;
-});
 
 const onlyChild = (pid: number | undefined, what: string): number => {
 	if (pid === undefined) throw new Error(`no ${what} to kill`);

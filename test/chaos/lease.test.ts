@@ -1,6 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Executor } from "@errand/sdk";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
@@ -31,8 +31,8 @@ afterEach(async () => {
 
 /** As on another machine with the same home directory but not the same state: only what was configured. */
 function elsewhere(): string {
-	const directory = join(cloud.home, "elsewhere");
-	mkdirSync(directory, { mode: 0o700 });
+	const directory = join(cloud.home, "elsewhere", basename(endpoint.directory));
+	mkdirSync(directory, { recursive: true, mode: 0o700 });
 	for (const file of ["credentials.json", "config.yaml"]) cpSync(join(endpoint.directory, file), join(directory, file));
 	return directory;
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { deviceLogin, Executor } from "@errand/sdk";
 import { afterEach, expect, test, vi } from "vitest";
+import { closeAfterEach } from "../harness/closing.ts";
 import { TestCloud } from "../harness/cloud.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 
@@ -8,17 +9,14 @@ const tokenLifeS = 5;
 /** Several lives of a token. */
 const longWaitMs = tokenLifeS * 3.5 * 1000;
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-	vi.unstubAllEnvs();
-	for (const close of closing.splice(0).reverse()) await close();
-});
+const closeLater = closeAfterEach();
+afterEach(() => vi.unstubAllEnvs());
 
 test("NEW-7: tokens expire again and again in the middle of a long wait, at the client and at the endpoint", {
 	timeout: 180_000,
 }, async () => {
 	const cloud = await TestCloud.start({ ERRAND_CLOUD_ACCESS_TOKEN_S: String(tokenLifeS) });
-	closing.push(() => cloud.stop());
+	closeLater(() => cloud.stop());
 	await cloud.createAccount("ada");
 	// The login that a person makes: kept in a file, refreshed by the SDK.
 	vi.stubEnv("ERRAND_HOME", join(cloud.home, "person"));
@@ -27,8 +25,8 @@ test("NEW-7: tokens expire again and again in the middle of a long wait, at the 
 	await deviceLogin({ cloudUrl: cloud.url, onPrompt: ({ userCode }) => cloud.approveDevice(userCode, "ada") });
 	const executor = new Executor({ endpoint: "local" });
 	const endpoint = await TestEndpoint.start(cloud, executor.client, { config: "workers_per_node: 2\n" });
-	closing.push(() => endpoint.stop());
-	closing.push(() => executor.close());
+	closeLater(() => endpoint.stop());
+	closeLater(() => executor.close());
 
 	// The subject of this test is time itself.
 	const wait = async (forMs: number, size: number): Promise<string> => {

@@ -26,7 +26,7 @@ export class TestCloud {
 	static async start(environment: NodeJS.ProcessEnv = {}): Promise<TestCloud> {
 		const home = mkdtempSync(join(tmpdir(), "errand-"));
 		const port = await randomPort();
-		const cloud = new TestCloud(home, `http://127.0.0.1:${port}`, {
+		const cloud = new TestCloud(home, environment.ERRAND_CLOUD_PUBLIC_URL ?? `http://127.0.0.1:${port}`, {
 			PATH: process.env.PATH,
 			ERRAND_HOME: home,
 			ERRAND_CLOUD_PORT: String(port),

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestCloud } from "./cloud.ts";
@@ -63,8 +64,10 @@ export class CommandLine {
 		return JSON.parse(await this.expect(...args, "--json")) as T;
 	}
 
-	async startEndpoint(name: string): Promise<void> {
+	/** `config`: lines that are added to its configuration. */
+	async startEndpoint(name: string, config = ""): Promise<void> {
 		await this.expect("endpoint", "configure", name);
+		appendFileSync(join(this.home, "endpoints", name, "config.yaml"), config);
 		await this.expect("endpoint", "start", name, "--detach");
 		this.#endpoints.push(name);
 	}

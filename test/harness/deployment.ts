@@ -22,11 +22,15 @@ export async function startDeployment(name: DeploymentName, environment: NodeJS.
 		return { name, cloud, stop: () => cloud.stop() };
 	}
 	const [broker, database] = await Promise.all([startRabbitmq(), startPostgres()]);
+	const stopServers = () => Promise.all([broker.stop(), database.stop()]);
 	const cloud = await TestCloud.start({
 		DATABASE_URL: database.url,
 		AMQP_URL: broker.amqpUrl,
 		RABBITMQ_MANAGEMENT_URL: broker.managementUrl,
 		...environment,
+	}).catch(async (error: unknown) => {
+		await stopServers();
+		throw error;
 	});
 	return {
 		name,
@@ -34,8 +38,11 @@ export async function startDeployment(name: DeploymentName, environment: NodeJS.
 		broker,
 		database,
 		async stop() {
-			await cloud.stop();
-			await Promise.all([broker.stop(), database.stop()]);
+			try {
+				await cloud.stop();
+			} finally {
+				await stopServers();
+			}
 		},
 	};
 }

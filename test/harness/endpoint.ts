@@ -25,7 +25,7 @@ export class TestEndpoint {
 
 	/** Registers, writes the directory as `errand endpoint configure` does, and starts the daemon. */
 	static async start(
-		cloud: TestCloud,
+		cloud: Pick<TestCloud, "home" | "url">,
 		client: Client,
 		options: { name?: string; config?: string; environment?: NodeJS.ProcessEnv } = {},
 	): Promise<TestEndpoint> {
@@ -35,7 +35,7 @@ export class TestEndpoint {
 	}
 
 	static async configure(
-		cloud: TestCloud,
+		cloud: Pick<TestCloud, "home" | "url">,
 		client: Client,
 		{
 			name = "local",

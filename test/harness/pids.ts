@@ -23,7 +23,7 @@ function stat(pid: number): string[] | undefined {
 	}
 }
 
-export function parentOf(pid: number): number | undefined {
+function parentOf(pid: number): number | undefined {
 	const fields = stat(pid);
 	return fields === undefined ? undefined : Number(fields[1]);
 }

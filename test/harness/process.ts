@@ -2,6 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
+/** Those that a failed test has left; asked to end with the test program, which gives them no more time than that. */
+const alive = new Set<ChildProcess>();
+process.on("exit", () => {
+	for (const child of alive) child.kill("SIGTERM");
+});
+
 /** A child process whose JSON log a test can wait on. It is ended with the test, at the latest. */
 export class LoggedProcess {
 	readonly child: ChildProcess;
@@ -32,6 +38,9 @@ export class LoggedProcess {
 				for (const waiter of this.#waiters) waiter(line);
 			});
 		}
+		const { child } = this;
+		alive.add(child);
+		child.once("exit", () => alive.delete(child));
 		this.#ended = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
 		this.#ended.catch(() => undefined);
 	}

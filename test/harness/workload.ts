@@ -11,7 +11,7 @@ async function step(record: string, index: number, durationMs: number): Promise<
 }
 
 /** Mostly short tasks, some longer, a few long: what a real campaign looks like. */
-export function durationOf(index: number): number {
+function durationOf(index: number): number {
 	if (index % 200 === 7) return 800;
 	if (index % 20 === 3) return 40;
 	return index % 3;

@@ -1,55 +1,39 @@
 /**
- * `npm run bench [-- --json FILE] [-- --deployment embedded|full] [-- --rounds 3]`: what a task costs, end to end, authenticated and durable.
- * Every figure is of this machine in this run; compare rows of one run.
+ * `npm run bench -- [--deployment embedded|full] [--peers] [--json FILE] [--rounds 3] [--tasks 10000] [--queued 100000]`:
+ * what a task costs, end to end, authenticated and durable. Every figure is of this machine in this run; compare rows of
+ * one run. docs/performance.md says what each row means.
  */
 import { writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { Executor, python, shell } from "@errand/sdk";
 import { type Deployment, type DeploymentName, deploymentNames, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
+import { type Figures, median, percentile, type Run, tableOf } from "./figures.ts";
+import { measureParsl } from "./peers.ts";
 
 const { values: options } = parseArgs({
 	options: {
 		json: { type: "string" },
 		deployment: { type: "string" },
+		peers: { type: "boolean", default: false },
 		rounds: { type: "string", default: "3" },
 		tasks: { type: "string", default: "10000" },
 		queued: { type: "string", default: "100000" },
 	},
 });
-const rounds = Number(options.rounds);
-const tasks = Number(options.tasks);
-const queued = Number(options.queued);
+const rounds = positive("rounds");
+const tasks = positive("tasks");
+const queued = positive("queued");
 
-interface Figures {
-	deployment: DeploymentName;
-	/** From starting the endpoint's daemon to the first result, in milliseconds. */
-	firstResultMs: number;
-	/** No-op tasks a second, submit to last settled future: the median round. */
-	javascriptTasksPerS: number;
-	javascriptRoundsTasksPerS: number[];
-	pythonTasksPerS: number;
-	pythonRoundsTasksPerS: number[];
-	/** Commands (`true`) a second. */
-	commandTasksPerS: number;
-	/** One warm task at a time, in milliseconds. */
-	latencyMs: { p50: number; p95: number; p99: number };
-	/** Microseconds of CPU for one JavaScript task, by process. */
-	cpuUsPerTask: Record<string, number>;
-	/** Bytes (proportional set size) with `queued` tasks waiting. */
-	memoryBytesQueued: Record<string, number>;
-	queued: number;
+function positive(name: "rounds" | "tasks" | "queued"): number {
+	const value = Number(options[name]);
+	if (Number.isSafeInteger(value) && value > 0) return value;
+	throw new Error(`--${name} is a positive whole number, not ${options[name]}`);
 }
 
-const median = (values: number[]): number => percentile(values, 50);
-function percentile(values: number[], p: number): number {
-	const sorted = values.toSorted((a, b) => a - b);
-	return sorted[Math.min(sorted.length - 1, Math.floor((p / 100) * sorted.length))] ?? Number.NaN;
-}
-
-/** Process ids by the role that the table names. */
+/** Process ids by the role that the table names. What is embedded in the cloud counts there. */
 function roles(deployment: Deployment, endpoint: TestEndpoint): Record<string, number[]> {
 	const managers = endpoint.managerPids();
 	const managerTree = managers.flatMap(treeOf);
@@ -58,137 +42,135 @@ function roles(deployment: Deployment, endpoint: TestEndpoint): Record<string, n
 		client: [process.pid],
 		cloud: [cloud],
 		database: deployment.database ? treeOf(deployment.database.pid) : treeOf(cloud).filter((pid) => pid !== cloud),
-		...(deployment.broker && { broker: [] }),
+		...(deployment.broker && { broker: [deployment.broker.pid] }),
 		daemon: [endpoint.process.pid],
 		manager: managers,
 		workers: managerTree.filter((pid) => !managers.includes(pid)),
 	};
 }
 
-async function throughput(
-	executor: Executor,
-	submit: (i: number) => PromiseLike<unknown>,
-	count: number,
-): Promise<number> {
+type Usage = Record<string, number>;
+
+/** Runs the work, and tells the CPU time that each role took for one of `count`, in microseconds. */
+async function cpuOf(who: Record<string, number[]>, count: number, work: () => Promise<void>): Promise<Usage> {
+	const take = () => Object.entries(who).map(([role, pids]) => [role, cpuUs(pids)] as const);
+	const before = new Map(take());
+	await work();
+	return Object.fromEntries(take().map(([role, us]) => [role, (us - (before.get(role) ?? 0)) / count]));
+}
+
+async function throughput(submit: (i: number) => PromiseLike<unknown>, count: number): Promise<number> {
 	const started = performance.now();
 	const futures: PromiseLike<unknown>[] = [];
 	for (let i = 0; i < count; i++) futures.push(submit(i));
 	await Promise.all(futures);
-	void executor;
 	return (count / (performance.now() - started)) * 1000;
 }
 
 async function measure(name: DeploymentName): Promise<Figures> {
+	await using stack = new AsyncDisposableStack();
 	const deployment = await startDeployment(name, { ERRAND_CLOUD_LOG_LEVEL: "info" });
+	stack.defer(() => deployment.stop());
 	const { client } = await deployment.cloud.login("bench");
-	const config = "workers_per_node: 2\n";
-	const endpoint = await TestEndpoint.configure(deployment.cloud, client, { config });
+	const endpoint = await TestEndpoint.configure(deployment.cloud, client, { config: "workers_per_node: 2\n" });
 	const executor = new Executor({ endpoint: endpoint.id, client });
-	try {
-		const begun = performance.now();
-		await endpoint.start();
-		const noop = (x: number) => x;
-		await executor.submit(noop, 0);
-		const firstResultMs = performance.now() - begun;
+	const noop = (x: number) => x;
 
-		await throughput(executor, (i) => executor.submit(noop, i), 2_000);
-		const javascript: number[] = [];
-		const cpu: Record<string, number[]> = {};
-		for (let round = 0; round < rounds; round++) {
-			const who = roles(deployment, endpoint);
-			const before = Object.fromEntries(Object.entries(who).map(([role, pids]) => [role, cpuUs(pids)]));
-			javascript.push(await throughput(executor, (i) => executor.submit(noop, i), tasks));
-			for (const [role, pids] of Object.entries(who)) {
-				cpu[role] ??= [];
-				cpu[role].push((cpuUs(pids) - (before[role] ?? 0)) / tasks);
-			}
-		}
+	const begun = performance.now();
+	await endpoint.start();
+	stack.defer(() => endpoint.stop());
+	stack.defer(() => executor.close());
+	await executor.submit(noop, 0);
+	const firstResultMs = performance.now() - begun;
 
-		const latencies: number[] = [];
-		for (let i = 0; i < 550; i++) {
+	await throughput((i) => executor.submit(noop, i), 2_000);
+	const javascript: number[] = [];
+	const cpu: Usage[] = [];
+	for (let round = 0; round < rounds; round++)
+		cpu.push(
+			await cpuOf(roles(deployment, endpoint), tasks, async () => {
+				javascript.push(await throughput((i) => executor.submit(noop, i), tasks));
+			}),
+		);
+
+	const latencies: number[] = [];
+	const oneByOne = async (count: number): Promise<void> => {
+		for (let i = 0; i < count; i++) {
 			const at = performance.now();
 			await executor.submit(noop, i);
-			if (i >= 50) latencies.push(performance.now() - at);
+			latencies.push(performance.now() - at);
 		}
+	};
+	await oneByOne(50);
+	latencies.length = 0;
+	const cpuSingle = await cpuOf(roles(deployment, endpoint), 500, () => oneByOne(500));
 
-		const identity = python({ source: "def identity(x):\n    return x\n", name: "identity" });
-		await throughput(executor, (i) => executor.submit(identity, i), 500);
-		const pythonRounds: number[] = [];
-		for (let round = 0; round < rounds; round++)
-			pythonRounds.push(await throughput(executor, (i) => executor.submit(identity, i), tasks));
+	const identity = python({ source: "def identity(x):\n    return x\n", name: "identity" });
+	await throughput((i) => executor.submit(identity, i), 500);
+	const pythonRounds: number[] = [];
+	for (let round = 0; round < rounds; round++)
+		pythonRounds.push(await throughput((i) => executor.submit(identity, i), tasks));
 
-		const nothing = shell("true");
-		await executor.submit(nothing);
-		const commands = await throughput(executor, () => executor.submit(nothing), 500);
+	const nothing = shell("true");
+	await executor.submit(nothing);
+	const commandTasksPerS = await throughput(() => executor.submit(nothing), 500);
 
-		// Both workers sleep while the queue fills.
-		const blockers = [0, 1, 2, 3].map(() => executor.submit(shell("sleep 600")));
-		const waiting = Array.from({ length: queued }, (_, i) => executor.submit(noop, i));
-		await Promise.all(waiting.slice(-1).map((future) => future.accepted));
-		await Promise.all(waiting.map((future) => future.accepted));
-		const memory = Object.fromEntries(
-			Object.entries(roles(deployment, endpoint)).map(([role, pids]) => [role, memoryBytes(pids)]),
-		);
-		await executor.cancelAll();
-		await Promise.allSettled([...blockers, ...waiting]);
-
-		return {
-			deployment: name,
-			firstResultMs,
-			javascriptTasksPerS: median(javascript),
-			javascriptRoundsTasksPerS: javascript,
-			pythonTasksPerS: median(pythonRounds),
-			pythonRoundsTasksPerS: pythonRounds,
-			commandTasksPerS: commands,
-			latencyMs: { p50: percentile(latencies, 50), p95: percentile(latencies, 95), p99: percentile(latencies, 99) },
-			cpuUsPerTask: Object.fromEntries(Object.entries(cpu).map(([role, values]) => [role, median(values)])),
-			memoryBytesQueued: memory,
-			queued,
-		};
-	} finally {
-		await executor.close();
-		await endpoint.stop();
-		await deployment.stop();
-	}
-}
-
-function print(all: Figures[]): void {
-	const row = (title: string, value: (figures: Figures) => string) =>
-		console.log(`${title.padEnd(46)}${all.map((figures) => value(figures).padStart(14)).join("")}`);
-	const rate = (value: number) => Math.round(value).toLocaleString("en");
-	row("", (f) => f.deployment);
-	row(`JavaScript no-op tasks/s (${rate(tasks)}, 2 workers)`, (f) => rate(f.javascriptTasksPerS));
-	row(`Python no-op tasks/s (${rate(tasks)}, 2 workers)`, (f) => rate(f.pythonTasksPerS));
-	row("commands/s (500 × true, 2 workers)", (f) => rate(f.commandTasksPerS));
-	for (const p of ["p50", "p95", "p99"] as const)
-		row(`latency of one warm task, ${p} of 500 (ms)`, (f) => f.latencyMs[p].toFixed(1));
-	row("daemon start to first result (ms)", (f) => rate(f.firstResultMs));
-	const rolesNamed = [...new Set(all.flatMap((f) => Object.keys(f.cpuUsPerTask)))];
-	for (const role of rolesNamed)
-		row(`CPU per task, ${role} (µs)`, (f) => f.cpuUsPerTask[role]?.toFixed(0) ?? "in cloud");
-	row("CPU per task, all (µs)", (f) =>
-		Object.values(f.cpuUsPerTask)
-			.reduce((a, b) => a + b, 0)
-			.toFixed(0),
+	// Both workers sleep while the queue fills.
+	const blockers = [0, 1, 2, 3].map(() => executor.submit(shell("sleep 600")));
+	await Promise.all(blockers.map((future) => future.accepted));
+	const queueBegun = performance.now();
+	const waiting = Array.from({ length: queued }, (_, i) => executor.submit(noop, i));
+	await Promise.all(waiting.map((future) => future.accepted));
+	const queueMs = performance.now() - queueBegun;
+	const memoryBytesQueued = Object.fromEntries(
+		Object.entries(roles(deployment, endpoint)).map(([role, pids]) => [role, memoryBytes(pids)]),
 	);
-	for (const role of rolesNamed)
-		row(`memory with ${rate(queued)} queued, ${role} (MB)`, (f) =>
-			f.memoryBytesQueued[role] === undefined ? "in cloud" : (f.memoryBytesQueued[role] / 1e6).toFixed(0),
-		);
+	const cancelBegun = performance.now();
+	await executor.cancelAll();
+	await Promise.allSettled([...blockers, ...waiting]);
+	const cancelAllMs = performance.now() - cancelBegun;
+
+	return {
+		deployment: name,
+		firstResultMs,
+		javascriptTasksPerS: median(javascript),
+		javascriptRoundsTasksPerS: javascript,
+		pythonTasksPerS: median(pythonRounds),
+		pythonRoundsTasksPerS: pythonRounds,
+		commandTasksPerS,
+		latencyMs: { p50: percentile(latencies, 50), p95: percentile(latencies, 95), p99: percentile(latencies, 99) },
+		cpuUsPerTask: Object.fromEntries(
+			Object.keys(cpu[0] ?? {}).map((role) => [role, median(cpu.map((usage) => usage[role] ?? 0))]),
+		),
+		cpuUsPerSingleTask: cpuSingle,
+		memoryBytesQueued,
+		queued,
+		queueMs,
+		cancelAllMs,
+	};
 }
 
 const names = options.deployment ? deploymentNames.filter((name) => name === options.deployment) : deploymentNames;
 if (names.length === 0) throw new Error(`--deployment is one of ${deploymentNames.join(", ")}`);
+const loadBefore = loadavg()[0] ?? 0;
 const figures: Figures[] = [];
 for (const name of names) figures.push(await measure(name));
+const run: Run = {
+	at: new Date().toISOString(),
+	node: process.versions.node,
+	cores: cpus().length,
+	processor: cpus()[0]?.model.trim() ?? "",
+	memoryBytes: totalmem(),
+	loadBefore,
+	tasks,
+	figures,
+	...(options.peers && { parsl: await measureParsl() }),
+};
 console.log(
-	`\n${cpus().length} cores (${cpus()[0]?.model.trim()}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Node.js ${process.versions.node}\n`,
+	`\n${run.at.slice(0, 10)}, ${run.cores} cores (${run.processor}), ${(run.memoryBytes / 2 ** 30).toFixed(0)} GiB, ` +
+		`Node.js ${run.node}; load before: ${loadBefore.toFixed(1)}\n\n${tableOf(run)}`,
 );
-print(figures);
-const json = JSON.stringify(
-	{ at: new Date().toISOString(), node: process.versions.node, cores: cpus().length, figures },
-	null,
-	"\t",
-);
-if (options.json) writeFileSync(options.json, `${json}\n`);
+if (typeof run.parsl === "string") console.log(`\n${run.parsl}`);
+const json = `${JSON.stringify(run, null, "\t")}\n`;
+if (options.json) writeFileSync(options.json, json);
 else console.log(`\n${json}`);

@@ -10,17 +10,18 @@ import {
 	type TaskId,
 	taskStateToWire,
 } from "@errand/proto";
+import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import { endingByCloud } from "../results/documents.ts";
 import { findEndpoint } from "../store/endpoints.ts";
 import { findGroup } from "../store/groups.ts";
-import { findTasks, markCancelRequested, unfinishedIdsOfGroup } from "../store/tasks.ts";
+import { markCancelRequested, ownersOfTasks, unfinishedIdsOfGroup } from "../store/tasks.ts";
 import { isOnline } from "./endpoints.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
 
-/** Ids in one command. */
+/** Ids in one command, and in one statement. */
 const commandTasks = 1_000;
 /** A broker that is away must not hold up the reply: the sweeper asks again. */
 const commandPatienceMs = 2_000;
@@ -56,8 +57,40 @@ export async function askToCancel(
 	clearTimeout(timer);
 }
 
+type CancelOutcome = Awaited<ReturnType<Operations["cancelTasks"]>>;
+
 export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> {
 	const { database, recorder } = ports;
+
+	async function cancelSome(caller: Caller, ids: readonly TaskId[], outcome: CancelOutcome): Promise<void> {
+		const rows = (await ownersOfTasks(database, ids)).filter((row) =>
+			may(caller, "task.cancel", { ownerId: row.owner_id }),
+		);
+		const mine = new Set(rows.map((row) => row.id));
+		const marked = await markCancelRequested(database, [...mine]);
+		const here: TaskId[] = [];
+		for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
+			const row = await findEndpoint(database, endpoint);
+			const online = row !== undefined && isOnline(row, Date.now());
+			for (const task of tasks)
+				(online || task.state !== taskStateToWire.received ? outcome.requested : here).push(task.id);
+			// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
+			await askToCancel(
+				ports,
+				endpoint,
+				tasks.map((task) => task.id),
+			);
+		}
+		await recorder.record(
+			here.map((id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
+			false,
+		);
+		const open = new Set(marked.map((row) => row.id));
+		outcome.cancelled.push(...here);
+		outcome.finished.push(...[...mine].filter((id) => !open.has(id)));
+		outcome.not_found.push(...ids.filter((id) => !mine.has(id)));
+	}
+
 	return {
 		async cancelTasks(caller, what) {
 			const wanted = new Set(what.taskIds ?? []);
@@ -71,36 +104,12 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 					"say which tasks to cancel: task_ids, or task_group_id for all of a group",
 				);
 
+			const outcome: CancelOutcome = { cancelled: [], requested: [], finished: [], not_found: [] };
 			const ids = [...wanted];
-			const rows = (await findTasks(database, ids)).filter((row) =>
-				may(caller, "task.cancel", { ownerId: row.owner_id }),
-			);
-			const mine = new Set(rows.map((row) => row.id));
-			const marked = await markCancelRequested(database, [...mine]);
-			const here: TaskId[] = [];
-			const asked: TaskId[] = [];
-			for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
-				const row = await findEndpoint(database, endpoint);
-				const online = row !== undefined && isOnline(row, Date.now());
-				for (const task of tasks) (online || task.state !== taskStateToWire.received ? asked : here).push(task.id);
-				// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
-				await askToCancel(
-					ports,
-					endpoint,
-					tasks.map((task) => task.id),
-				);
-			}
-			await recorder.record(
-				here.map((id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
-				false,
-			);
-			const open = new Set(marked.map((row) => row.id));
-			return {
-				cancelled: here,
-				requested: asked,
-				finished: [...mine].filter((id) => !open.has(id)),
-				not_found: ids.filter((id) => !mine.has(id)),
-			};
+			// A few at a time: who updates a hundred thousand rows at once holds up everybody who has one of them to report on.
+			for (let at = 0; at < ids.length; at += commandTasks)
+				await cancelSome(caller, ids.slice(at, at + commandTasks), outcome);
+			return outcome;
 		},
 	};
 }

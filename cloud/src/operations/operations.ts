@@ -26,13 +26,13 @@ import type {
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
 
-export interface PageRequest {
+interface PageRequest {
 	/** 1 to 1000. */
 	limit: number;
 	cursor?: string;
 }
 
-export interface TaskFilter extends PageRequest {
+interface TaskFilter extends PageRequest {
 	states?: readonly TaskState[];
 	endpoint?: EndpointId;
 	function?: FunctionId;

@@ -11,7 +11,7 @@ import type { FunctionCache } from "../store/function-cache.ts";
 import type { Database } from "../store/pool.ts";
 
 /** Keys of endpoints: identity's business. */
-export interface EndpointKeys {
+interface EndpointKeys {
 	/** Makes the one key of an endpoint; the one before and its tokens end. */
 	createEndpointKey(endpoint: EndpointId, owner: AccountId): Promise<{ clientId: string; clientSecret: string }>;
 	/** May be repeated. */

@@ -33,6 +33,9 @@ type Input = z.output<typeof submission>;
 /** Rights and settings of an endpoint are looked up again after this. */
 const endpointLagMs = 3_000;
 
+/** Of one key of a submit that is kept with each of its tasks, of which there may be 20,000. */
+const settingsLimitBytes = 16 * 1024;
+
 interface Payload {
 	readonly function: FunctionId;
 	readonly payload: Uint8Array;
@@ -121,6 +124,7 @@ export function submitOperations(ports: Ports): SubmitOperations {
 					args: [String(count), String(submitLimitTasks)],
 				},
 			);
+		checkSettings(input);
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
 		await requireFunctions(caller, endpoint, ids);
 		const payloads = await toPayloads(caller, input.tasks);
@@ -194,6 +198,19 @@ export function submitOperations(ports: Ports): SubmitOperations {
 	}
 
 	return { submit, retryTask };
+}
+
+/** Throws when what is kept with every task of the request is larger than settings are. */
+function checkSettings(input: Input): void {
+	for (const name of ["resource_specification", "result_serializers"] as const) {
+		const sizeBytes = Buffer.byteLength(JSON.stringify(input[name] ?? null));
+		if (sizeBytes > settingsLimitBytes)
+			throw new Fault(
+				"SEMANTICALLY_INVALID",
+				`${name} has ${sizeBytes} bytes and is kept with every task; ${settingsLimitBytes} are allowed. Pass data as arguments`,
+				{ args: [name, String(sizeBytes), String(settingsLimitBytes)] },
+			);
+	}
 }
 
 function readReference(text: string): ReturnType<typeof referenceOf> {

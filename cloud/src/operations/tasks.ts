@@ -31,6 +31,13 @@ type TaskOperations = Pick<
 >;
 
 const outputStreams = { stdout: 1, stderr: 2 } as const;
+/** Tasks read at once for a reply about many: each may have a result of the inline limit. */
+const batchReadTasks = 200;
+/**
+ * Results in one reply about many tasks. Beyond it a task that has ended is told as still running: clients of the
+ * public interface ask again for what has not ended, and get it then.
+ */
+const batchReplyBytes = 64 * 1024 * 1024;
 /** Chunks of output in one reply. */
 const outputChunks = 64;
 
@@ -136,15 +143,26 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 		},
 
 		async getPublicTasks(caller, ids) {
-			const rows = new Map((await findTasks(database, ids)).map((row) => [row.id, row]));
-			const documents = await Promise.all(
-				ids.map(async (id): Promise<[TaskId, PublicTaskDocument]> => {
+			const documents: [TaskId, PublicTaskDocument][] = [];
+			let roomBytes = batchReplyBytes;
+			for (let at = 0; at < ids.length; at += batchReadTasks) {
+				const some = ids.slice(at, at + batchReadTasks);
+				const rows = new Map((await findTasks(database, some)).map((row) => [row.id, row]));
+				for (const id of some) {
 					const row = rows.get(id);
-					if (row !== undefined && may(caller, "task.read", { ownerId: row.owner_id }))
-						return [id, await toPublic(row)];
-					return [id, { task_id: id, status: "failed", reason: `Task ${id} could not be resolved` }];
-				}),
-			);
+					const known = row !== undefined && may(caller, "task.read", { ownerId: row.owner_id });
+					if (!known)
+						documents.push([id, { task_id: id, status: "failed", reason: `Task ${id} could not be resolved` }]);
+					// The first is answered however large it is, so that whoever asks again gets on.
+					else if (roomBytes <= 0)
+						documents.push([id, { task_id: id, status: isEnded(row) ? "running" : stateWord(row.state) }]);
+					else {
+						const document = await toPublic(row);
+						roomBytes -= String(document.result ?? "").length + String(document.exception ?? "").length;
+						documents.push([id, document]);
+					}
+				}
+			}
 			return Object.fromEntries(documents);
 		},
 
@@ -181,6 +199,8 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 		},
 	};
 }
+
+const isEnded = (row: WholeTaskRow): boolean => row.finished_seq !== null;
 
 function toStreamResult(row: WholeTaskRow): StreamResult {
 	return streamResultOfRow({

@@ -17,7 +17,7 @@ import type { Ending, ResultRow } from "../store/results.ts";
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-export type FinalState = StreamResult["state"];
+type FinalState = StreamResult["state"];
 
 /** The word for a recorded state's number. */
 export function stateWord(state: number): TaskState {

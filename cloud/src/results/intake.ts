@@ -73,7 +73,7 @@ export async function openIntake(ports: {
 			if (claimed !== endpoint) throw new RangeError(`a heartbeat of endpoint ${claimed}`);
 			// An error text is about one start that failed, not about the endpoint.
 			if (typeof state.error === "string") log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
-			else await heartbeats.add(toHeartbeat(endpoint, state));
+			else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
 			events.emit("endpoint:heartbeat", { endpoint, state });
 		},
 	};
@@ -138,9 +138,13 @@ function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
 }
 
 const defaultPeriodS = 30;
+/** It is kept, and told with every list of endpoints; real ones have one or two kilobytes. */
+const stateLimitBytes = 64 * 1024;
 
 function toHeartbeat(endpoint: EndpointId, state: Record<string, unknown>): Heartbeat {
 	const period = typeof state.heartbeat_period === "number" ? state.heartbeat_period : defaultPeriodS;
+	if (Buffer.byteLength(JSON.stringify(state)) > stateLimitBytes)
+		throw new RangeError(`a heartbeat's state has more than ${stateLimitBytes} bytes`);
 	const periodMs = Math.round(Math.min(Math.max(period, 0), 86_400) * 1000);
 	return { endpoint, periodMs, active: periodMs > 0 && state.active !== false, details: state };
 }

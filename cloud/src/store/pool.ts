@@ -7,7 +7,7 @@ import { Fault } from "@errand/proto";
 import pg from "pg";
 import type { Log } from "./embedded-postgres.ts";
 
-export interface Rows<Row> {
+interface Rows<Row> {
 	readonly rows: Row[];
 	/** Rows that the statement touched. */
 	readonly rowCount: number;
@@ -69,8 +69,8 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 		application_name: "errand",
 		// A plan is made once, perhaps while the tables are still empty, where reading all of one looks cheap; every
 		// statement of ours has an index to go by. Made for any values, because planning again for each costs more than
-		// running.
-		options: "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan",
+		// running. Compiled never: a small table that is read whole all the same looks as dear as a compiler's work.
+		options: "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off",
 		types: { getTypeParser },
 	};
 	const pool = new pg.Pool(config);

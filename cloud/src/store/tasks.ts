@@ -165,10 +165,10 @@ export async function unfinishedOfDispatcher(
 	return rows;
 }
 
-/** Those of the given tasks that have not left `received`. */
+/** Those of the given tasks that have not left `received`. About finished_seq see `recordEndings`. */
 export async function unfinishedAmong(session: Session, ids: readonly TaskId[]): Promise<UnfinishedTask[]> {
 	const { rows } = await session.query<UnfinishedTask>(
-		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and finished_seq is null and state = 1 order by seq`,
+		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 and state = 1 order by seq`,
 		[ids],
 	);
 	return rows;
@@ -225,6 +225,18 @@ export async function findTasks(
 			t.resources, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
 			t.execution, t.stdout_bytes, t.stderr_bytes
 		${withNames} where t.id = any($1::uuid[])`,
+		[ids],
+	);
+	return rows;
+}
+
+/** Whose these tasks are; unknown ids are left out. Nothing of their contents is read. */
+export async function ownersOfTasks(
+	session: Session,
+	ids: readonly TaskId[],
+): Promise<{ id: TaskId; owner_id: AccountId }[]> {
+	const { rows } = await session.query<{ id: TaskId; owner_id: AccountId }>(
+		"select id, owner_id from tasks where id = any($1::uuid[])",
 		[ids],
 	);
 	return rows;
@@ -292,14 +304,17 @@ export async function unfinishedIdsOfGroup(session: Session, group: TaskGroupId)
 	return rows.map((row) => row.id);
 }
 
-/** Marks unfinished tasks as asked to stop; the first request counts. Returns what they were then. */
+/**
+ * Marks unfinished tasks as asked to stop; the first request counts. Returns what they were then. The condition on
+ * finished_seq keeps the plan from reading all unfinished tasks and comparing each with every id: see `recordEndings`.
+ */
 export async function markCancelRequested(
 	session: Session,
 	ids: readonly TaskId[],
 ): Promise<{ id: TaskId; endpoint_id: EndpointId; state: number }[]> {
 	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId; state: number }>(
 		`update tasks set cancel_requested_at = coalesce(cancel_requested_at, now())
-		where id = any($1::uuid[]) and finished_seq is null returning id, endpoint_id, state`,
+		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 returning id, endpoint_id, state`,
 		[ids],
 	);
 	return rows;

@@ -91,7 +91,7 @@ export function fits(manager: ManagerRecord, demand: Demand, nowMs: number): boo
 /** At most this much expected work waits at a manager beyond its free workers … */
 export const prefetchMs = 100;
 /** … and at most this many tasks for each of its workers, however short they are. */
-export const prefetchPerWorker = 256;
+const prefetchPerWorker = 256;
 
 /**
  * Whether a plain task may wait at the manager so that its workers never do. Only work that is known to be short: a

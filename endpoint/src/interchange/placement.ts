@@ -6,7 +6,7 @@ import { fits, type ManagerRecord, mayPrefetch, prefetchMs } from "./manager-rec
 import type { DemandQueue } from "./task-queue.ts";
 
 /** After this long at the head of the line a node is kept free for a task that nothing fits. */
-export const starvationMs = 10_000;
+const starvationMs = 10_000;
 
 export type Assign = (task: HeldTask, manager: ManagerRecord, estimateMs: number) => void;
 

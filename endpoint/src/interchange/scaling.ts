@@ -27,7 +27,7 @@ export interface ScalingPlan {
 }
 
 /** The share of a node that one task takes: the scarcest of what it asks for. */
-export function nodeShare(demand: Demand, shape: NodeShape): number {
+function nodeShare(demand: Demand, shape: NodeShape): number {
 	return Math.min(
 		1,
 		Math.max(

@@ -37,7 +37,7 @@ export interface Losses {
 }
 
 /** A result batch that the broker has not confirmed. `bytes` is a `ResultBatch`. */
-export interface UnconfirmedBatch {
+interface UnconfirmedBatch {
 	readonly number: number;
 	readonly bytes: Uint8Array;
 }

@@ -22,9 +22,9 @@ export const recordKinds = {
 
 export type RecordKind = (typeof recordKinds)[keyof typeof recordKinds];
 
-export const headerBytes = 8;
+const headerBytes = 8;
 /** A task batch is at most a few megabytes; a longer length is damage, not a record. */
-export const recordLimitBytes = 256 * 1024 * 1024;
+const recordLimitBytes = 256 * 1024 * 1024;
 
 export interface JournalRecord {
 	readonly kind: number;

@@ -36,7 +36,7 @@ export async function loadLinkIdentity(directory: string): Promise<LinkIdentity>
 }
 
 /** A fresh key (P-256) and a certificate signed by itself. */
-export function makeLinkIdentity(now: Date): LinkIdentity {
+function makeLinkIdentity(now: Date): LinkIdentity {
 	const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 	const serial = randomBytes(16);
 	// Positive, and without a leading zero byte.

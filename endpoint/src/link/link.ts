@@ -43,7 +43,7 @@ export const linkDefaults: LinkLimits = { pulseIntervalMs: 5_000, silenceLimitMs
 const messageLimitBytes = 128 * 1024 * 1024;
 
 /** What the link tells. Calls come one at a time, each manager's in the order in which it spoke. */
-export interface LinkEvents {
+interface LinkEvents {
 	/** Returns the tasks that the manager must kill. */
 	attached(hello: Hello): TaskId[];
 	/** Right after the welcome has been sent: now the manager may be given work. */

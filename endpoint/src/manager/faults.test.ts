@@ -39,6 +39,12 @@ describe("a function that goes wrong hurts only its own task", () => {
 		["JavaScript process.exit", javascript("export function f() { process.exit(3); }"), "WORKER_EXITED", /exit code 3/],
 		["JavaScript abort", javascript("export function f() { process.abort(); }"), "WORKER_EXITED", /SIGABRT/],
 		[
+			"JavaScript killed from outside",
+			javascript("export function f() { process.kill(process.pid, 'SIGKILL'); return new Promise(() => {}); }"),
+			"WORKER_EXITED",
+			/SIGKILL, sent by itself or from outside/,
+		],
+		[
 			"JavaScript unhandled rejection",
 			javascript("export async function f() { Promise.reject(new RangeError('lost')); await new Promise(() => {}); }"),
 			"FUNCTION_FAILED",

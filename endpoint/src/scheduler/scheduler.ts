@@ -21,7 +21,7 @@ export interface BlockSpec {
 	readonly logPath: string;
 }
 
-export type JobState = "pending" | "running" | "ended" | "unknown";
+type JobState = "pending" | "running" | "ended" | "unknown";
 
 export interface JobStatus {
 	readonly state: JobState;
@@ -29,7 +29,7 @@ export interface JobStatus {
 	readonly reason: string;
 }
 
-export interface SchedulerCapabilities {
+interface SchedulerCapabilities {
 	/** A job may have more than one node. */
 	readonly multiNode: boolean;
 	/** Ended jobs are known by their absence; otherwise the scheduler says how they ended. */

@@ -58,7 +58,7 @@ export const cloudUserAdd = verb({
 });
 
 /** 120 bits in letters that are not mistaken for one another. */
-export function makePassword(): string {
+function makePassword(): string {
 	const alphabet = "abcdefghijkmnpqrstuvwxyz23456789";
 	const letters = [...randomBytes(24)].map((byte) => alphabet[byte % 32]);
 	return [0, 6, 12, 18].map((at) => letters.slice(at, at + 6).join("")).join("-");

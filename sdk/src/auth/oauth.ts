@@ -1,6 +1,7 @@
 /** The requests of OAuth that a client makes, and what comes back. Works in Node and in browsers. */
 import { Fault } from "@errand/proto";
 import type { CloudDocument } from "@errand/proto/rest";
+import { whyUnreachable } from "../unreachable.ts";
 
 /** One request; a token endpoint that takes longer is as good as down. */
 const requestTimeoutMs = 20_000;
@@ -54,7 +55,9 @@ async function request(url: string, init: RequestInit, signal: AbortSignal | und
 		return await fetch(url, { ...init, signal: within(signal) });
 	} catch (cause) {
 		if (signal?.aborted === true) throw signal.reason;
-		throw new Fault("NOT_READY", `${new URL(url).origin} does not answer; is the cloud running there?`, { cause });
+		throw new Fault("NOT_READY", `${new URL(url).origin} does not answer: ${whyUnreachable(cause, requestTimeoutMs)}`, {
+			cause,
+		});
 	}
 }
 

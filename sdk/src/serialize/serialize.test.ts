@@ -14,6 +14,8 @@ const anything = fc.anything({
 	withSparseArray: true,
 	withTypedArray: true,
 	maxDepth: 3,
+	// An own property of this name is refused, see below.
+	key: fc.string().filter((key) => key !== "__proto__"),
 });
 
 function roundTrip(values: readonly unknown[]): unknown {
@@ -29,6 +31,10 @@ describe("values between TypeScript ends", () => {
 			}),
 			{ numRuns: 300 },
 		);
+	});
+
+	test("an own property named __proto__, which would become a prototype somewhere, is refused by its place", () => {
+		expect(() => roundTrip([{ a: JSON.parse('{"__proto__": 1}') }])).toThrow(/\[0\]\.a.*__proto__/);
 	});
 
 	test("cycles and shared references stay what they are", () => {

@@ -1,0 +1,114 @@
+/** What a run measured, and how it is shown. */
+import type { DeploymentName } from "../harness/deployment.ts";
+import type { PeerFigures } from "./peers.ts";
+
+export interface Latency {
+	readonly p50: number;
+	readonly p95: number;
+	readonly p99: number;
+}
+
+export interface Figures {
+	readonly deployment: DeploymentName;
+	/** From starting the endpoint's daemon to the first result, in milliseconds. */
+	readonly firstResultMs: number;
+	/** No-op tasks a second, submit to last settled future: the median round. */
+	readonly javascriptTasksPerS: number;
+	readonly javascriptRoundsTasksPerS: readonly number[];
+	readonly pythonTasksPerS: number;
+	readonly pythonRoundsTasksPerS: readonly number[];
+	/** Commands (`true`) a second. */
+	readonly commandTasksPerS: number;
+	/** One warm task at a time, in milliseconds. */
+	readonly latencyMs: Latency;
+	/** Microseconds of CPU for one JavaScript task of a full round, by process: the median round. */
+	readonly cpuUsPerTask: Readonly<Record<string, number>>;
+	/** The same for one task at a time. */
+	readonly cpuUsPerSingleTask: Readonly<Record<string, number>>;
+	/** Bytes (proportional set size) with `queued` tasks waiting. */
+	readonly memoryBytesQueued: Readonly<Record<string, number>>;
+	readonly queued: number;
+	/** From the first submit until the last of them was accepted; and from `cancelAll` until every future had settled. */
+	readonly queueMs: number;
+	readonly cancelAllMs: number;
+}
+
+export interface Run {
+	readonly at: string;
+	readonly node: string;
+	readonly cores: number;
+	readonly processor: string;
+	readonly memoryBytes: number;
+	/** Of one minute, before the run: what else this machine was doing. */
+	readonly loadBefore: number;
+	readonly tasks: number;
+	readonly figures: readonly Figures[];
+	/** A sentence when it could not be had. */
+	readonly parsl?: PeerFigures | string;
+}
+
+export const median = (values: readonly number[]): number => percentile(values, 50);
+
+export function percentile(values: readonly number[], p: number): number {
+	const sorted = values.toSorted((a, b) => a - b);
+	return sorted[Math.min(sorted.length - 1, Math.floor((p / 100) * sorted.length))] ?? Number.NaN;
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString("en");
+const tenths = (value: number): string => value.toFixed(1);
+const none = "–";
+
+type Column = { readonly title: string; readonly of: Partial<Figures> };
+
+/** The table as Markdown, which reads as well in a terminal. */
+export function tableOf(run: Run): string {
+	const parsl: Column[] =
+		typeof run.parsl === "object" ? [{ title: "Parsl (no cloud)", of: run.parsl as Partial<Figures> }] : [];
+	const columns: Column[] = [...run.figures.map((of) => ({ title: of.deployment, of })), ...parsl];
+	const rows: [string, ...string[]][] = [];
+	const row = (title: string, value: (figures: Partial<Figures>) => number | undefined, format = whole): void => {
+		rows.push([
+			title,
+			...columns.map(({ of }) => {
+				const found = value(of);
+				return found === undefined ? none : format(found);
+			}),
+		]);
+	};
+	row(`JavaScript no-op tasks/s (${whole(run.tasks)}, 2 workers)`, (f) => f.javascriptTasksPerS);
+	row(`Python no-op tasks/s (${whole(run.tasks)}, 2 workers)`, (f) => f.pythonTasksPerS);
+	row("commands/s (500 × `true`, 2 workers)", (f) => f.commandTasksPerS);
+	for (const p of ["p50", "p95", "p99"] as const)
+		row(`one warm task at a time, ${p} of 500 (ms)`, (f) => f.latencyMs?.[p], tenths);
+	row("daemon start to first result (ms)", (f) => f.firstResultMs);
+	for (const [title, of] of [
+		["CPU per task", (f: Partial<Figures>) => f.cpuUsPerTask],
+		["CPU per task, one at a time", (f: Partial<Figures>) => f.cpuUsPerSingleTask],
+	] as const) {
+		for (const role of rolesIn(run, of)) row(`${title}, ${role} (µs)`, (f) => of(f)?.[role]);
+		row(`${title}, all (µs)`, (f) => {
+			const found = of(f);
+			return found && Object.values(found).reduce((sum, value) => sum + value, 0);
+		});
+	}
+	const queued = whole(run.figures[0]?.queued ?? 0);
+	row(`${queued} tasks accepted in (ms)`, (f) => f.queueMs);
+	for (const role of rolesIn(run, (f) => f.memoryBytesQueued))
+		row(`memory with ${queued} queued, ${role} (MB)`, (f) => {
+			const bytes = f.memoryBytesQueued?.[role];
+			return bytes === undefined ? undefined : bytes / 1e6;
+		});
+	row(`${queued} queued tasks cancelled in (ms)`, (f) => f.cancelAllMs);
+
+	const cells = [["", ...columns.map((column) => column.title)], ...rows];
+	const widths = (cells[0] as string[]).map((_, at) => Math.max(...cells.map((line) => (line[at] ?? "").length)));
+	const lines = cells.map((line) =>
+		line.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))),
+	);
+	const rule = widths.map((width, at) => (at === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+	return [lines[0] as string[], rule, ...lines.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n");
+}
+
+function rolesIn(run: Run, of: (figures: Figures) => Readonly<Record<string, number>> | undefined): string[] {
+	return [...new Set(run.figures.flatMap((figures) => Object.keys(of(figures) ?? {})))];
+}
