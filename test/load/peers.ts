@@ -11,7 +11,7 @@ import type { Latency } from "./figures.ts";
 const run = promisify(execFile);
 
 /** Client, interchange, manager and workers on one machine: no cloud, no login, nothing is kept on disk. */
-export const parslPackage = "parsl==2026.4.20";
+const parslPackage = "parsl==2026.4.20";
 const program = fileURLToPath(new URL("./parsl_no_op.py", import.meta.url));
 const timeLimitMs = 600_000;
 
