@@ -37,7 +37,7 @@ if (verb === "run") {
 	const alive = setInterval(() => undefined, 60000);
 	process.on("SIGTERM", () => clearInterval(alive));
 	if (fstatSync(1).isFile()) console.log("daemon runs in " + directory);
-	await fetch(process.env.ERRAND_CLOUD_URL + "/test/online", { method: "POST" });
+	await fetch(process.env.FAKE_CLOUD_URL + "/test/online", { method: "POST" });
 }
 `;
 
@@ -67,6 +67,7 @@ export async function openDesk(): Promise<Desk> {
 		PATH: process.env.PATH,
 		ERRAND_HOME: homeDirectory,
 		ERRAND_CLOUD_URL: cloud.url,
+		FAKE_CLOUD_URL: cloud.url,
 		ERRAND_CLOUD_AMQP_PORT: "0",
 		ERRAND_TOKEN: "token-of-the-test",
 		ERRAND_ENDPOINT_MAIN: write("endpoint.mjs", endpointProgram),

@@ -93,7 +93,7 @@ test("a machine that does not know the site's authority is told so, and gives no
 test("links, issuer and security headers speak of the public address", async () => {
 	const { headers } = await ask(`${proxy.url}/healthz`, {});
 	expect(headers["strict-transport-security"]).toBeDefined();
-	const past = await fetch(`${cloud.url}/.well-known/openid-configuration`);
+	const past = await fetch(`${cloud.ownUrl}/.well-known/openid-configuration`);
 	const document = (await past.json()) as Record<string, string>;
 	expect(document.issuer).toBe(proxy.url);
 	expect(document.token_endpoint).toMatch(new RegExp(`^${proxy.url}/`));
@@ -108,11 +108,11 @@ test("X-Forwarded-For is believed from the proxy alone, and only what the proxy 
 	const forged = { "x-forwarded-for": "203.0.113.7" };
 	await ask(`${proxy.url}/v1/cloud`, { ...forged, "x-request-id": "through-the-proxy" });
 	expect(await addressOf("through-the-proxy")).toBe("127.0.0.1");
-	await (await fetch(`${cloud.url}/v1/cloud`, { headers: { ...forged, "x-request-id": "past-the-proxy" } })).text();
+	await (await fetch(`${cloud.ownUrl}/v1/cloud`, { headers: { ...forged, "x-request-id": "past-the-proxy" } })).text();
 	expect(await addressOf("past-the-proxy")).toBe("127.0.0.1");
 });
 
 test("what only this machine may read is not read through the proxy", async () => {
-	expect((await fetch(`${cloud.url}/metrics`)).status).toBe(200);
+	expect((await fetch(`${cloud.ownUrl}/metrics`)).status).toBe(200);
 	expect((await ask(`${proxy.url}/metrics`, {})).status).toBeGreaterThanOrEqual(401);
 });

@@ -12,21 +12,25 @@ const cloudMain = fileURLToPath(new URL("../../cloud/src/main.ts", import.meta.u
 /** A cloud as a process of its own, on random ports, with its state in a directory that goes away with it. */
 export class TestCloud {
 	readonly home: string;
+	/** How its people reach it. */
 	readonly url: string;
+	/** How its operator does, past whatever stands before it. */
+	readonly ownUrl: string;
 	readonly #environment: NodeJS.ProcessEnv;
 	#process: LoggedProcess | undefined;
 
-	private constructor(home: string, url: string, environment: NodeJS.ProcessEnv) {
+	private constructor(home: string, port: number, environment: NodeJS.ProcessEnv) {
 		this.home = home;
-		this.url = url;
+		this.ownUrl = `http://127.0.0.1:${port}`;
+		this.url = environment.ERRAND_CLOUD_PUBLIC_URL ?? this.ownUrl;
 		this.#environment = environment;
 	}
 
 	/** `environment`: DATABASE_URL, AMQP_URL, RABBITMQ_MANAGEMENT_URL, ERRAND_CLOUD_…; embedded parts without. */
 	static async start(environment: NodeJS.ProcessEnv = {}): Promise<TestCloud> {
 		const home = mkdtempSync(join(tmpdir(), "errand-"));
-		const port = await randomPort();
-		const cloud = new TestCloud(home, environment.ERRAND_CLOUD_PUBLIC_URL ?? `http://127.0.0.1:${port}`, {
+		const port = Number(environment.ERRAND_CLOUD_PORT ?? (await randomPort()));
+		const cloud = new TestCloud(home, port, {
 			PATH: process.env.PATH,
 			ERRAND_HOME: home,
 			ERRAND_CLOUD_PORT: String(port),
@@ -50,7 +54,7 @@ export class TestCloud {
 	}
 
 	get port(): number {
-		return Number(new URL(this.url).port);
+		return Number(new URL(this.ownUrl).port);
 	}
 
 	kill(): Promise<void> {
@@ -63,7 +67,7 @@ export class TestCloud {
 
 	/** An account whose password is its name and `-password`. */
 	async createAccount(username: string, { admin = false }: { admin?: boolean } = {}): Promise<void> {
-		const operator = new Client({ cloudUrl: this.url, token: this.operatorToken });
+		const operator = new Client({ cloudUrl: this.ownUrl, token: this.operatorToken });
 		await operator.createAccount({ username, password: `${username}-password`, admin });
 	}
 
@@ -86,7 +90,7 @@ export class TestCloud {
 
 	/** Approves a device login, as whoever owns the state directory may. */
 	async approveDevice(userCode: string, username: string): Promise<void> {
-		const reply = await fetch(`${this.url}/v1/device-approvals`, {
+		const reply = await fetch(`${this.ownUrl}/v1/device-approvals`, {
 			method: "POST",
 			headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },
 			body: JSON.stringify({ user_code: userCode, username }),
