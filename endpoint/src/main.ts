@@ -5,15 +5,14 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
-import { readConfig } from "./config/config.ts";
+import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
-import type { Scheduler } from "./scheduler/scheduler.ts";
+import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
-import type { Logger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
 import { openCloudClient } from "./uplink/cloud-client.ts";
@@ -25,7 +24,9 @@ const usage = `usage: errand-endpoint run DIR                 serve the endpoint
 
 const mainFile = fileURLToPath(import.meta.url);
 
-const schedulers: Readonly<Record<"local", (options: { directory: string; log: Logger }) => Scheduler>> = {
+const schedulers: {
+	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
+} = {
 	local: openLocalScheduler,
 };
 
@@ -39,6 +40,11 @@ function version(): string {
 
 async function run(directory: string): Promise<number> {
 	const config = readConfig(directory);
+	const openScheduler = schedulers[config.scheduler];
+	if (openScheduler === undefined)
+		throw new Error(
+			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
+		);
 	const credentials = readCredentials(directory);
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
 	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
@@ -51,7 +57,7 @@ async function run(directory: string): Promise<number> {
 		config,
 		version: version(),
 		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler: schedulers[config.scheduler]({ directory, log }),
+		scheduler: openScheduler({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config),
 		managerProgram: managerProgram(mainFile, process.env),
 		log,
 		signal: stopping.signal,

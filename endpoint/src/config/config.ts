@@ -3,102 +3,131 @@
  * What is said in the file is in effect as said; nothing is quietly changed.
  */
 import { readFileSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { cancelGraceMs, lossLimit, outputLimitBytes } from "@errand/proto";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
+import { duration, size } from "./quantities.ts";
+import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const byteUnits: Readonly<Record<string, number>> = {
-	B: 1,
-	KB: 1e3,
-	MB: 1e6,
-	GB: 1e9,
-	TB: 1e12,
-	KiB: 2 ** 10,
-	MiB: 2 ** 20,
-	GiB: 2 ** 30,
-	TiB: 2 ** 40,
-};
-
-/** "30s", "2h", or a number of seconds → milliseconds. */
-const duration = z.union([z.number().min(0), z.string()]).transform((value, context) => {
-	const match =
-		typeof value === "number" ? [String(value), String(value), "s"] : /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(value);
-	if (match) return Math.round(Number(match[1]) * (units[match[2] as string] as number));
-	context.addIssue({ code: "custom", message: 'a time: a number of seconds, or like "30s", "10m", "2h"' });
-	return z.NEVER;
-});
-
-/** "16GB", "512MiB", or a number of bytes → bytes. */
-const size = z.union([z.int().min(0), z.string()]).transform((value, context) => {
-	const match =
-		typeof value === "number" ? [String(value), String(value), "B"] : /^(\d+(?:\.\d+)?)\s*(B|[KMGT]i?B)$/.exec(value);
-	if (match) return Math.round(Number(match[1]) * (byteUnits[match[2] as string] as number));
-	context.addIssue({ code: "custom", message: 'a size: a number of bytes, or like "512MiB", "16GB"' });
-	return z.NEVER;
-});
+export const schedulerNames = [
+	"local",
+	"slurm",
+	"pbs",
+	"torque",
+	"gridengine",
+	"lsf",
+	"htcondor",
+	"flux",
+	"kubernetes",
+	"ssh",
+] as const;
+export type SchedulerName = (typeof schedulerNames)[number];
 
 const path = z.string().refine(isAbsolute, "an absolute path");
+/** Of one batch system, said once for the endpoint. */
+const batchSettings = {
+	/** Between two questions to the scheduler. */
+	poll_interval: duration.refine((ms) => ms >= 1000, "at least 1s").default(30_000),
+	/** After this long a command of the scheduler's is given up. */
+	command_timeout: duration.refine((ms) => ms >= 1000, "at least 1s").default(30_000),
+	budget_node_hours: z.number().positive().optional(),
+	hosts: z.array(z.string().regex(/^[A-Za-z0-9][\w.@:-]*$/, "the name of a host, or user@host")).default([]),
+	kubernetes: z
+		.strictObject({
+			namespace: z.string().min(1).default("default"),
+			image: z.string().min(1),
+			service_account: z.string().min(1).optional(),
+			node_selector: z.record(z.string(), z.string()).default({}),
+			image_pull_secret: z.string().min(1).optional(),
+		})
+		.optional(),
+};
+
+const ownSettings = {
+	display_name: z.string().max(256).optional(),
+	scheduler: z.enum(schedulerNames).default("local"),
+	...batchSettings,
+	environment: z
+		.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "the name of a variable"), z.coerce.string())
+		.default({}),
+	python: z.string().min(1).default("python3"),
+	working_directory: path.optional(),
+	sandbox: z.boolean().default(true),
+	max_retries_on_loss: z.int().min(0).max(100).default(lossLimit),
+	output_cap: size.default(outputLimitBytes),
+	cancel_grace: duration.default(cancelGraceMs),
+	stop_grace: duration.default(10_000),
+	keep_managers: z.boolean().default(false),
+	orphan_limit: duration.default(600_000),
+	heartbeat_period: duration.refine((ms) => ms >= 5000, "at least 5s").default(30_000),
+	link_host: z.string().min(1).optional(),
+	link_addresses: z.array(z.string().min(1)).default([]),
+	link_port: z.int().min(0).max(65_535).optional(),
+	log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+};
+
+const queueName = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, "letters, digits, dots, dashes; up to 64");
+const { queues: _, ...shared } = { ...ownSettings, ...queueSettings, queues: undefined };
+/** In an entry of `queues` nothing has a default: what is not said there is as it is at the top. */
+const queueEntry = z.strictObject({
+	name: queueName,
+	...(Object.fromEntries(
+		Object.entries(queueSettings).map(([name, schema]) => [
+			name,
+			schema instanceof z.ZodDefault ? (schema as z.ZodDefault<z.ZodType>).unwrap().optional() : schema,
+		]),
+	) as { [Name in keyof typeof queueSettings]: z.ZodOptional<(typeof queueSettings)[Name]> }),
+});
 
 const document = z
-	.strictObject({
-		display_name: z.string().max(256).optional(),
-		scheduler: z.enum(["local"]).default("local"),
-		workers_per_node: z.int().min(1).max(4096).optional(),
-		cores_per_node: z.int().min(1).max(4096).optional(),
-		memory_per_node: size.optional(),
-		available_accelerators: z
-			.union([z.int().min(0).max(1024), z.array(z.union([z.string().min(1), z.int().min(0)]))])
-			.default(0),
-		worker_init: z.string().default(""),
-		environment: z
-			.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "the name of a variable"), z.coerce.string())
-			.default({}),
-		python: z.string().min(1).default("python3"),
-		init_blocks: z.int().min(0).default(1),
-		min_blocks: z.int().min(0).default(0),
-		max_blocks: z.int().min(1).default(1),
-		nodes_per_block: z.int().min(1).default(1),
-		idle_timeout: duration.default(600_000),
-		working_directory: path.optional(),
-		sandbox: z.boolean().default(true),
-		max_retries_on_loss: z.int().min(0).max(100).default(lossLimit),
-		output_cap: size.default(outputLimitBytes),
-		cancel_grace: duration.default(cancelGraceMs),
-		stop_grace: duration.default(10_000),
-		keep_managers: z.boolean().default(false),
-		orphan_limit: duration.default(600_000),
-		heartbeat_period: duration.refine((ms) => ms >= 5000, "at least 5s").default(30_000),
-		link_host: z.string().min(1).default("127.0.0.1"),
-		link_port: z.int().min(0).max(65_535).optional(),
-		log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
-	})
-	.refine((value) => value.min_blocks <= value.max_blocks && value.init_blocks <= value.max_blocks, {
-		path: ["max_blocks"],
-		message: "must not be below min_blocks or init_blocks",
+	.strictObject({ ...shared, queues: z.array(queueEntry).max(100).default([]) })
+	.superRefine((value, context) => {
+		const isLocal = value.scheduler === "local";
+		const fault = (at: (string | number)[], message: string): void =>
+			context.addIssue({ code: "custom", path: at, message });
+		if (value.queues.length === 0) for (const [setting, says] of queueFaults(value, isLocal)) fault([setting], says);
+		for (const [at, queue] of value.queues.entries()) {
+			for (const [setting, says] of queueFaults({ ...value, ...said(queue) }, isLocal))
+				fault(setting in queue ? ["queues", at, setting] : ["queues", at], `${setting}: ${says}`);
+			if (value.queues.findIndex(({ name }) => name === queue.name) < at)
+				fault(["queues", at, "name"], `there is another queue "${queue.name}"`);
+		}
+		if (value.scheduler === "ssh" && value.hosts.length === 0) fault(["hosts"], "scheduler ssh needs a list of hosts");
+		if (value.scheduler === "kubernetes" && value.kubernetes === undefined)
+			fault(["kubernetes"], "scheduler kubernetes needs at least kubernetes.image");
 	});
+
+/** What an entry of `queues` says; what it leaves out must not hide what is said at the top. */
+function said<T extends object>(entry: T): { [Name in keyof T]: Exclude<T[Name], undefined> } {
+	return Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined)) as never;
+}
 
 /** The names of all settings, for the documentation's test. */
 export const settingNames: readonly string[] = Object.keys(document.shape);
 
+export interface KubernetesConfig {
+	readonly namespace: string;
+	readonly image: string;
+	readonly serviceAccount: string | undefined;
+	readonly nodeSelector: Readonly<Record<string, string>>;
+	readonly imagePullSecret: string | undefined;
+}
+
 export interface EndpointConfig {
 	readonly displayName: string | undefined;
-	readonly scheduler: "local";
-	readonly workersPerNode: number;
-	readonly coresPerNode: number;
-	readonly memoryPerNodeBytes: number;
-	/** Device ids as CUDA_VISIBLE_DEVICES takes them. */
-	readonly gpuIds: readonly string[];
-	readonly workerInit: string;
+	readonly scheduler: SchedulerName;
+	/** At least one. Without `queues` in the file it is called "default". */
+	readonly queues: readonly QueueConfig[];
+	readonly pollIntervalMs: number;
+	readonly commandTimeoutMs: number;
+	/** No block is submitted that could take more than what is left of it. */
+	readonly budgetNodeHours: number | undefined;
+	/** For `ssh`. */
+	readonly hosts: readonly string[];
+	readonly kubernetes: KubernetesConfig | undefined;
 	readonly environment: Readonly<Record<string, string>>;
 	readonly python: string;
-	readonly initBlocks: number;
-	readonly minBlocks: number;
-	readonly maxBlocks: number;
-	readonly nodesPerBlock: number;
-	readonly idleTimeoutMs: number;
 	/** Where tasks' sandboxes are made. */
 	readonly workingDirectory: string;
 	/** Each task in a directory of its own; otherwise all in the working directory. */
@@ -112,7 +141,10 @@ export interface EndpointConfig {
 	readonly keepManagers: boolean;
 	readonly orphanLimitMs: number;
 	readonly heartbeatPeriodMs: number;
+	/** Where the daemon listens for managers. */
 	readonly linkHost: string;
+	/** Where managers look for it, in this order; empty: every address of this machine. */
+	readonly linkAddresses: readonly string[];
 	readonly linkPort: number | undefined;
 	readonly logLevel: "debug" | "info" | "warn" | "error";
 }
@@ -171,27 +203,29 @@ export function parseConfig(text: string, file: string, directory: string): Endp
 }
 
 function freeze(value: z.output<typeof document>, directory: string): EndpointConfig {
-	const cores = value.cores_per_node ?? availableParallelism();
-	const accelerators = value.available_accelerators;
+	const isLocal = value.scheduler === "local";
+	const queues = value.queues.length === 0 ? [{ name: "default" }] : value.queues;
+	const { kubernetes } = value;
 	return Object.freeze({
 		displayName: value.display_name,
 		scheduler: value.scheduler,
-		workersPerNode: value.workers_per_node ?? cores,
-		coresPerNode: cores,
-		memoryPerNodeBytes: value.memory_per_node ?? totalmem(),
-		gpuIds: Object.freeze(
-			typeof accelerators === "number"
-				? Array.from({ length: accelerators }, (_, i) => String(i))
-				: accelerators.map(String),
-		),
-		workerInit: value.worker_init,
+		queues: Object.freeze(queues.map((entry) => freezeQueue(entry.name, { ...value, ...said(entry) }, isLocal))),
+		pollIntervalMs: value.poll_interval,
+		commandTimeoutMs: value.command_timeout,
+		budgetNodeHours: value.budget_node_hours,
+		hosts: Object.freeze(value.hosts),
+		kubernetes:
+			kubernetes === undefined
+				? undefined
+				: Object.freeze({
+						namespace: kubernetes.namespace,
+						image: kubernetes.image,
+						serviceAccount: kubernetes.service_account,
+						nodeSelector: Object.freeze(kubernetes.node_selector),
+						imagePullSecret: kubernetes.image_pull_secret,
+					}),
 		environment: Object.freeze(value.environment),
 		python: value.python,
-		initBlocks: value.init_blocks,
-		minBlocks: value.min_blocks,
-		maxBlocks: value.max_blocks,
-		nodesPerBlock: value.nodes_per_block,
-		idleTimeoutMs: value.idle_timeout,
 		workingDirectory: value.working_directory ?? join(directory, "work"),
 		sandbox: value.sandbox,
 		lossLimit: value.max_retries_on_loss,
@@ -201,7 +235,8 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 		keepManagers: value.keep_managers,
 		orphanLimitMs: value.orphan_limit,
 		heartbeatPeriodMs: value.heartbeat_period,
-		linkHost: value.link_host,
+		linkHost: value.link_host ?? (isLocal ? "127.0.0.1" : "0.0.0.0"),
+		linkAddresses: Object.freeze(value.link_addresses),
 		linkPort: value.link_port,
 		logLevel: value.log_level,
 	});

@@ -93,6 +93,17 @@ describe("journal", () => {
 		expect(readdirSync(directory).filter((name) => name.endsWith(".journal"))).toHaveLength(1);
 	});
 
+	test("GC-2: tasks may start when they are written, before the disk has them, and only those that are new", async () => {
+		const ids = someIds(2);
+		const journal = await openJournal();
+		const steps: string[] = [];
+		const accepted = journal.accept(batchOf(ids), (tasks) => steps.push(`written: ${tasks.length}`));
+		await accepted.then(() => steps.push("on the disk"));
+		await journal.accept(batchOf(ids), (tasks) => steps.push(`again: ${tasks.length}`));
+		expect(steps).toEqual(["written: 2", "on the disk"]);
+		await journal.close();
+	});
+
 	test("HQ-6: cut off at any byte, the journal opens with a prefix of what was written", async () => {
 		const ids = someIds(3);
 		const journal = await openJournal();

@@ -158,8 +158,10 @@ export class Journal {
 	/**
 	 * Keeps a batch as it came. Resolves to its tasks when it is on the disk: acknowledge it then.
 	 * Tasks that are known already are not among them. Throws a RangeError when the bytes are no batch.
+	 * `onWritten` gets them earlier, when only the death of this machine could lose them: then the broker brings them
+	 * again, for they were not acknowledged. They may start, which saves each task the disk's wait.
 	 */
-	async accept(bytes: Uint8Array): Promise<JournaledTask[]> {
+	async accept(bytes: Uint8Array, onWritten?: (tasks: JournaledTask[]) => void): Promise<JournaledTask[]> {
 		const tasks = readTasks(bytes);
 		const fresh = tasks.tasks.filter(({ id }) => !this.#open.has(id) && !this.#finished.has(id));
 		if (fresh.length === 0) {
@@ -169,7 +171,7 @@ export class Journal {
 		}
 		const segment = this.#current;
 		this.#learn(tasks, fresh, bytes.length, segment);
-		await this.#append(recordKinds.tasks, [bytes], true);
+		await this.#append(recordKinds.tasks, [bytes], true, () => onWritten?.(fresh));
 		return fresh;
 	}
 
@@ -230,8 +232,9 @@ export class Journal {
 		kind: (typeof recordKinds)[keyof typeof recordKinds],
 		body: Uint8Array[],
 		durable: boolean,
+		onWritten?: () => void,
 	): Promise<void> {
-		const written = this.#writer.append(kind, body, durable);
+		const written = this.#writer.append(kind, body, durable, onWritten);
 		this.#current.sizeBytes = this.#writer.sizeBytes;
 		if (this.#writer.sizeBytes > this.#segmentBytes && !this.#rotating) {
 			this.#rotating = this.#rotate().finally(() => {

@@ -9,6 +9,8 @@ import { encodeHeader, type RecordKind } from "./record.ts";
 interface Group {
 	parts: Uint8Array[];
 	sync: boolean;
+	/** Who goes on as soon as the records are the operating system's: they outlive this process, if not this machine. */
+	written: (() => void)[];
 	done: PromiseWithResolvers<void>;
 }
 
@@ -16,7 +18,7 @@ const newGroup = (): Group => {
 	const done = Promise.withResolvers<void>();
 	// Records that nobody waits for may fail with the rest: the failure is kept and told to the next who asks.
 	done.promise.catch(() => undefined);
-	return { parts: [], sync: false, done };
+	return { parts: [], sync: false, written: [], done };
 };
 
 export class SegmentWriter {
@@ -46,9 +48,10 @@ export class SegmentWriter {
 
 	/**
 	 * Resolves when the record is on the disk (`durable`), or written (otherwise). After a failed write nothing is
-	 * known of the file's end, so every later call is refused with that failure.
+	 * known of the file's end, so every later call is refused with that failure. `onWritten` is called before the disk
+	 * has the record, when a death of this process cannot lose it any more.
 	 */
-	append(kind: RecordKind, body: readonly Uint8Array[], durable: boolean): Promise<void> {
+	append(kind: RecordKind, body: readonly Uint8Array[], durable: boolean, onWritten?: () => void): Promise<void> {
 		if (this.#failure) return Promise.reject(this.#failure);
 		const group = this.#next;
 		const header = encodeHeader(kind, body);
@@ -56,6 +59,7 @@ export class SegmentWriter {
 		this.sizeBytes += header.length;
 		for (const part of body) this.sizeBytes += part.length;
 		group.sync ||= durable;
+		if (onWritten) group.written.push(onWritten);
 		this.#busy ??= this.#flush();
 		return group.done.promise;
 	}
@@ -77,6 +81,7 @@ export class SegmentWriter {
 			this.#next = newGroup();
 			try {
 				await this.#write(group.parts);
+				for (const goOn of group.written) goOn();
 				if (group.sync) await this.#file.datasync();
 				group.done.resolve();
 			} catch (cause) {

@@ -1,9 +1,13 @@
 /** One output file of a worker: which bytes belong to which task, and carrying them to the daemon while they are written. */
+import { execFile } from "node:child_process";
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync } from "node:fs";
 
 /** One report carries at most this much. */
 const chunkBytes = 64 * 1024;
-/** A file that has grown past this is emptied as soon as everything in it is carried or beyond the cap. */
+/**
+ * A file that has grown past this is emptied as soon as everything in it is carried or beyond the cap. While a task
+ * writes, so many of its last bytes stay: a command's result quotes them.
+ */
 const emptyAboveBytes = 8 * 1024 * 1024;
 
 export interface Chunk {
@@ -21,6 +25,9 @@ export class OutputFile {
 	/** Of the running task's output, how much was carried. */
 	#carriedBytes = 0;
 	#cut = false;
+	/** Up to here the file's blocks were given back to the disk. */
+	#givenBackBytes = 0;
+	#givingBack = false;
 
 	/** Makes the file; the worker's descriptor is opened for appending, so that it may be emptied at any time. */
 	constructor(path: string, limitBytes: number) {
@@ -77,20 +84,37 @@ export class OutputFile {
 		return data.toString("utf8", 0, readSync(this.#fd, data, 0, data.length, start));
 	}
 
-	/** Nothing runs: a large file is emptied. */
+	/** Nothing runs: a large file is emptied, unless a hole is being made in it: that would hit what is written next. */
 	emptyWhenIdle(): void {
-		if (this.#startBytes < emptyAboveBytes) return;
+		if (this.#startBytes < emptyAboveBytes || this.#givingBack) return;
 		ftruncateSync(this.#fd, 0);
 		this.#startBytes = 0;
+		this.#givenBackBytes = 0;
 	}
 
-	/** The running task is past the cap: nobody will read what it writes, so a disk need not hold it. */
+	/**
+	 * The running task is past the cap: nobody will read what it writes but its end, so a disk need not hold the rest.
+	 * A hole is made rather than the file cut, for whoever writes goes on meanwhile and not a byte of the end may be lost.
+	 */
 	emptyWhenCut(): void {
-		if (!this.#cut) return;
+		const keepFromBytes = this.sizeBytes - emptyAboveBytes;
+		if (!this.#cut || this.#givingBack || keepFromBytes - this.#givenBackBytes < emptyAboveBytes) return;
+		this.#givingBack = true;
+		const hole = ["--punch-hole", "--offset", "0", "--length", String(keepFromBytes), this.path];
+		execFile("fallocate", hole, (failure) => {
+			this.#givingBack = false;
+			// Not all file systems have holes. Then the task's end is seen to be cut, and the disk stays usable.
+			if (failure === null) this.#givenBackBytes = keepFromBytes;
+			else this.#cutOff();
+		});
+	}
+
+	#cutOff(): void {
+		if (!this.#cut) return; // the task has ended meanwhile
 		const size = this.sizeBytes;
-		if (size < emptyAboveBytes) return;
 		ftruncateSync(this.#fd, 0);
 		this.#startBytes -= size;
+		this.#givenBackBytes = 0;
 	}
 
 	close(): void {

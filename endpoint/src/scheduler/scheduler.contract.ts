@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { parseConfig } from "../config/config.ts";
+import type { QueueConfig } from "../config/queue.ts";
 import type { BlockSpec, Scheduler } from "./scheduler.ts";
 
 const untilEndedOptions = { timeout: 10_000, interval: 20 };
@@ -25,6 +27,8 @@ export function schedulerContract(openIn: (directory: string) => Scheduler): voi
 
 	const specOf = (script: string, more: Partial<BlockSpec> = {}): BlockSpec => ({
 		blockId: newId(),
+		jobName: "errand-contract",
+		queue: parseConfig("", "config.yaml", directory).queues[0] as QueueConfig,
 		command: [process.execPath, "-e", script],
 		environment: {},
 		workerInit: "",

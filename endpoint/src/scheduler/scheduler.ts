@@ -2,6 +2,8 @@
  * The port to whatever gives nodes: this machine, or a batch scheduler. An adapter translates; it does not decide how
  * many blocks there are (`blocks/`) and does not know tasks. An unknown word of a scheduler is `unknown`, never "ended".
  */
+import type { QueueConfig } from "../config/queue.ts";
+import type { Logger } from "../service/logger.ts";
 
 /** The scheduler's own name for a batch job. Opaque outside the adapter; it is kept over restarts of the daemon. */
 export type JobId = string;
@@ -10,7 +12,9 @@ export type JobId = string;
 export interface BlockSpec {
 	/** Ours, unique: the adapter makes the job findable by it, so that a repeated submit finds the first one's job. */
 	readonly blockId: string;
-	/** Absolute path of the program, then its arguments. No shell reads them. */
+	/** What people see in the scheduler's lists; of letters, digits and dashes, begins with a letter. */
+	readonly jobName: string;
+	/** Absolute path of the program that runs on each node, then its arguments. No shell reads them. */
 	readonly command: readonly [string, ...string[]];
 	/** Secrets are here and reach only the job. */
 	readonly environment: Readonly<Record<string, string>>;
@@ -19,21 +23,69 @@ export interface BlockSpec {
 	readonly nodes: number;
 	/** Where the job's own stdout and stderr are appended. */
 	readonly logPath: string;
+	/** Account, queue, walltime and the rest of what the scheduler is asked. */
+	readonly queue: QueueConfig;
 }
 
-type JobState = "pending" | "running" | "ended" | "unknown";
+export type JobState =
+	/** It waits for its turn. */
+	| "pending"
+	/** It waits until somebody lets it go: no time will start it. Counts as capacity in flight, as all but the last two do. */
+	| "held"
+	/** Nodes are being made ready. */
+	| "starting"
+	| "running"
+	| "suspended"
+	/** It is being ended; nothing new will run in it. */
+	| "ending"
+	| "ended"
+	/** The scheduler said nothing of it, or a word that we do not know. Not an end. */
+	| "unknown";
+
+/** How a job ended, as far as the scheduler tells. */
+export type JobEnd =
+	| "completed"
+	| "failed"
+	| "timeout"
+	| "cancelled"
+	| "preempted"
+	| "node-failure"
+	| "out-of-memory"
+	/** The scheduler has forgotten it, or never took it. */
+	| "vanished";
 
 export interface JobStatus {
 	readonly state: JobState;
-	/** What the scheduler says: why it waits, how it ended. For people. */
+	/** The scheduler's own words, for people: why it waits, how it ended. Empty when it says nothing. */
 	readonly reason: string;
+	/** When the scheduler expects it to start, Unix milliseconds; where it says so. */
+	readonly expectedStartMs?: number;
+	/** With `ended`. */
+	readonly end?: JobEnd;
+	readonly exitCode?: number;
+	/** How often the scheduler has started it anew. */
+	readonly restarts?: number;
 }
 
-interface SchedulerCapabilities {
+export interface SchedulerCapabilities {
 	/** A job may have more than one node. */
 	readonly multiNode: boolean;
-	/** Ended jobs are known by their absence; otherwise the scheduler says how they ended. */
+	/** Ended jobs are known by their absence; otherwise the scheduler says how they ended, for a while at least. */
 	readonly forgetsEnded: boolean;
+	/** The scheduler says when it expects to start a job. */
+	readonly expectsStarts: boolean;
+	/** A job may wait for another one that was submitted outside (`depends_on_job`). */
+	readonly dependencies: boolean;
+}
+
+/** The scheduler will not have this job. The message is what it said. Nothing was submitted. */
+export class SubmitRejected extends Error {
+	override readonly name = "SubmitRejected";
+}
+
+/** The scheduler did not answer, or nothing that can be read. Nothing is known; whether a submit succeeded neither. */
+export class SchedulerSilent extends Error {
+	override readonly name = "SchedulerSilent";
 }
 
 export interface Scheduler {
@@ -41,13 +93,19 @@ export interface Scheduler {
 	readonly name: string;
 	readonly capabilities: SchedulerCapabilities;
 
+	/** Exactly what `submit` hands over, for people: the batch script, or the scheduler's own form of it. */
+	script(spec: BlockSpec): string;
+
 	/**
 	 * Resolves when the scheduler has the job. May be repeated with the same block id: the job of the first call is
-	 * returned. On failure (a sentence that says what the scheduler said) there may be a job: `listOurs` tells.
+	 * returned, also when that call seemed to fail. Throws {@link SubmitRejected} or {@link SchedulerSilent}.
 	 */
 	submit(spec: BlockSpec): Promise<JobId>;
 
-	/** The state of each job; one that the scheduler does not know any more has ended. One call for all. */
+	/**
+	 * The state of each job. One call for all. A job that the scheduler positively does not know any more has ended
+	 * (`vanished`); one that it may not know yet is `unknown`. Throws {@link SchedulerSilent}: then nothing has changed.
+	 */
 	poll(ids: readonly JobId[]): Promise<Map<JobId, JobStatus>>;
 
 	/** Asks the jobs to end, SIGTERM first, SIGKILL after `graceMs`. Resolves when they have. One that ended already is no failure. */
@@ -61,4 +119,13 @@ export interface Scheduler {
 
 	/** Forgets listeners; jobs go on. */
 	close(): void;
+}
+
+/** What every adapter is opened with. */
+export interface SchedulerOptions {
+	/** The endpoint's directory: names its jobs among those of other endpoints of the same user. */
+	readonly directory: string;
+	/** A command of the scheduler's is given up after this long. */
+	readonly commandTimeoutMs: number;
+	readonly log: Logger;
 }

@@ -3,7 +3,7 @@
  * and the scheduler. Nothing is acknowledged before it is durable, at either end.
  */
 import { rm } from "node:fs/promises";
-import { hostname, userInfo } from "node:os";
+import { availableParallelism, hostname, totalmem, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { type EndpointCommand, encodeMessage, idFromBytes, type TaskId } from "@errand/proto";
 import type { EndpointStatusDetails } from "@errand/proto/rest";
@@ -18,6 +18,7 @@ import {
 } from "@errand/proto/wire";
 import { BlockSupervisor } from "../blocks/supervisor.ts";
 import type { EndpointConfig } from "../config/config.ts";
+import type { QueueConfig } from "../config/queue.ts";
 import { Interchange, interchangeDefaults } from "../interchange/interchange.ts";
 import { planBlocks, wantedBlocks } from "../interchange/scaling.ts";
 import { Journal } from "../journal/journal.ts";
@@ -119,6 +120,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		(batch) => uplink.publishReports(batch, { persistent: true }),
 	);
 
+	const queue = config.queues[0] as QueueConfig;
 	const place = {
 		directory,
 		config,
@@ -132,7 +134,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	const supervisor = await BlockSupervisor.open({
 		scheduler,
 		path: join(directory, "blocks.json"),
-		specOf: (blockId) => managerSpec(place, blockId),
+		specOf: (blockId) => managerSpec(place, blockId, queue),
 		onEnded(blockId, reason) {
 			interchange.loseBlock(blockId, `its block has ended (${reason})`, nowMs());
 			rm(managerDirectory(directory, blockId), { recursive: true, force: true }).catch((error: unknown) =>
@@ -154,7 +156,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (settled) return;
 		for (const id of expected) {
 			const lives = supervisor.blocks.some((block) => block.id === id);
-			if (!lives || interchange.attachedManagers(id).length >= config.nodesPerBlock) expected.delete(id);
+			if (!lives || interchange.attachedManagers(id).length >= queue.nodesPerBlock) expected.delete(id);
 		}
 		if (expected.size > 0 && nowMs() < expectedUntilMs) return;
 		settled = true;
@@ -220,9 +222,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			async taskBatch(bytes) {
 				// Not acknowledged: the broker keeps it for the next daemon.
 				if (phase === "stopping") return new Promise<void>(() => undefined);
-				const tasks = await durable(journal.accept(bytes));
-				interchange.accept(tasks, nowMs());
-				turnSoon();
+				await durable(
+					journal.accept(bytes, (tasks) => {
+						interchange.accept(tasks, nowMs());
+						turnSoon();
+					}),
+				);
 			},
 			command,
 			connected: () => tell(),
@@ -307,19 +312,20 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (interchange.counts().managers === 0 && !interchange.empty) scale();
 	}
 
+	const cores = queue.coresPerNode ?? availableParallelism();
 	const shape = {
-		workers: config.workersPerNode,
-		cores: Math.max(config.coresPerNode, config.workersPerNode),
-		memoryBytes: config.memoryPerNodeBytes,
-		gpus: config.gpuIds.length,
+		workers: queue.workersPerNode ?? cores,
+		cores: Math.max(cores, queue.workersPerNode ?? 1),
+		memoryBytes: queue.memoryPerNodeBytes ?? totalmem(),
+		gpus: queue.gpuIds.length,
 		endsAtMs: 0,
 	};
 	const blockLimits = {
-		initial: config.initBlocks,
-		minimum: config.minBlocks,
-		maximum: config.maxBlocks,
-		nodesPerBlock: config.nodesPerBlock,
-		idleTimeoutMs: config.idleTimeoutMs,
+		initial: queue.initBlocks,
+		minimum: queue.minBlocks,
+		maximum: queue.maxBlocks,
+		nodesPerBlock: queue.nodesPerBlock,
+		idleTimeoutMs: queue.idleTimeoutMs,
 	};
 	let scaling: Promise<void> | undefined;
 	function scale(atLeast = 0): void {
@@ -406,7 +412,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	);
 	phase = "running";
 	settleIfDone();
-	scale(config.initBlocks);
+	scale(queue.initBlocks);
 	log.info(
 		{
 			endpoint: endpointId,

@@ -33,8 +33,9 @@ export async function examine(directory: string, managerProgram: string): Promis
 	};
 
 	const configured = await look("config.yaml", () => {
-		const { scheduler, workersPerNode, maxBlocks } = readConfig(directory);
-		return ok(`scheduler ${scheduler}, ${workersPerNode} workers a node, at most ${maxBlocks} blocks`);
+		const { scheduler, queues } = readConfig(directory);
+		const counts = queues.map(({ name, maxBlocks }) => `${name}: at most ${maxBlocks}`).join(", ");
+		return ok(`scheduler ${scheduler}; blocks of ${counts}`);
 	});
 	await look("manager", () => {
 		if (!existsSync(managerProgram))
@@ -52,7 +53,7 @@ export async function examine(directory: string, managerProgram: string): Promis
 			"python",
 			() => {
 				// The same way as in a block: after worker_init, found by the same shell.
-				const script = `${config.workerInit}\nexec "$0" --version`;
+				const script = `${config.queues[0]?.workerInit ?? ""}\nexec "$0" --version`;
 				const run = spawnSync("/bin/bash", ["-c", script, config.python], { encoding: "utf8", timeout: 30_000 });
 				if (run.status === 0) return ok(`${run.stdout.trim() || run.stderr.trim()} (${config.python})`);
 				return { state: "warning", says: `${config.python} does not run: Python functions will fail here` };

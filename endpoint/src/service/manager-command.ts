@@ -1,6 +1,7 @@
 /** How a manager is started on a node: program, environment, and what it is told of the node. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { EndpointConfig } from "../config/config.ts";
+import type { QueueConfig } from "../config/queue.ts";
 import type { BlockTokens } from "../link/block-token.ts";
 import type { BlockSpec } from "../scheduler/scheduler.ts";
 
@@ -27,12 +28,19 @@ export function managerProgram(mainFile: string, environment: NodeJS.ProcessEnv)
 /** Node-local scratch of a block's managers. */
 export const managerDirectory = (directory: string, blockId: string): string => join(directory, "managers", blockId);
 
-export function managerSpec(place: ManagerPlace, blockId: string): BlockSpec {
+/** "errand-polaris-0192f0c1": schedulers that know it in their lists show it whole. */
+function jobName(directory: string, blockId: string): string {
+	return `errand-${basename(directory).replaceAll(/[^A-Za-z0-9-]/g, "-")}-${blockId.slice(-8)}`;
+}
+
+export function managerSpec(place: ManagerPlace, blockId: string, queue: QueueConfig): BlockSpec {
 	const { config, directory } = place;
 	// A manager of this machine comes in through the loopback unless the endpoint listens elsewhere.
 	const host = config.linkHost === "0.0.0.0" ? "127.0.0.1" : config.linkHost;
 	return {
 		blockId,
+		jobName: jobName(directory, blockId),
+		queue,
 		command: [process.execPath, place.program],
 		environment: {
 			...config.environment,
@@ -42,10 +50,10 @@ export function managerSpec(place: ManagerPlace, blockId: string): BlockSpec {
 			ERRAND_BLOCK_ID: blockId,
 			ERRAND_MANAGER_DIRECTORY: managerDirectory(directory, blockId),
 			ERRAND_MANAGER_OPTIONS: JSON.stringify({
-				maxWorkers: config.workersPerNode,
-				cores: config.coresPerNode,
-				memoryBytes: config.memoryPerNodeBytes,
-				gpuIds: config.gpuIds,
+				maxWorkers: queue.workersPerNode,
+				cores: queue.coresPerNode,
+				memoryBytes: queue.memoryPerNodeBytes,
+				gpuIds: queue.gpuIds,
 				python: config.python,
 				environment: config.environment,
 				outputLimitBytes: config.outputLimitBytes,
@@ -54,8 +62,8 @@ export function managerSpec(place: ManagerPlace, blockId: string): BlockSpec {
 				orphanLimitMs: config.orphanLimitMs,
 			}),
 		},
-		workerInit: config.workerInit,
-		nodes: config.nodesPerBlock,
+		workerInit: queue.workerInit,
+		nodes: queue.nodesPerBlock,
 		logPath: join(directory, "logs", `block-${blockId}.log`),
 	};
 }

@@ -5,9 +5,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, open, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Logger } from "../../service/logger.ts";
 import { isAlive, processStart } from "../../service/process-identity.ts";
-import type { BlockSpec, JobId, JobStatus, Scheduler } from "../scheduler.ts";
+import {
+	type BlockSpec,
+	type JobId,
+	type JobStatus,
+	type Scheduler,
+	type SchedulerOptions,
+	SubmitRejected,
+} from "../scheduler.ts";
 import { findMarked } from "./marked-processes.ts";
 
 /** Marks every process of a block, and which endpoint's it is. */
@@ -24,13 +30,11 @@ function parseJobId(id: JobId): { pid: number; start: string } {
 	return { pid: Number(pid), start };
 }
 
-export interface LocalOptions {
-	/** The endpoint's directory: its name marks the processes, its `blocks` folder holds the start scripts. */
-	readonly directory: string;
-	readonly log: Logger;
-}
+/** Its words are given to it: no shell reads them. */
+const script = (spec: BlockSpec): string => `${spec.workerInit}\nexec "$@"\n`;
 
-export function openLocalScheduler({ directory, log }: LocalOptions): Scheduler {
+/** The endpoint's directory marks the processes; its `blocks` folder holds the start scripts. */
+export function openLocalScheduler({ directory, log }: Pick<SchedulerOptions, "directory" | "log">): Scheduler {
 	const listeners = new Set<(id: JobId, reason: string) => void>();
 	const scripts = join(directory, "blocks");
 
@@ -47,11 +51,11 @@ export function openLocalScheduler({ directory, log }: LocalOptions): Scheduler 
 	async function start(spec: BlockSpec): Promise<ChildProcess> {
 		await mkdir(scripts, { recursive: true, mode: 0o700 });
 		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
-		const script = join(scripts, `${spec.blockId}.sh`);
-		await writeFile(script, `${spec.workerInit}\nexec "$@"\n`, { mode: 0o700 });
+		const path = join(scripts, `${spec.blockId}.sh`);
+		await writeFile(path, script(spec), { mode: 0o700 });
 		const output = await open(spec.logPath, "a", 0o600);
 		try {
-			const child = spawn("/bin/bash", [script, ...spec.command], {
+			const child = spawn("/bin/bash", [path, ...spec.command], {
 				cwd: directory,
 				env: { ...process.env, ...spec.environment, [blockMark]: spec.blockId, [endpointMark]: directory },
 				stdio: ["ignore", output.fd, output.fd],
@@ -59,7 +63,9 @@ export function openLocalScheduler({ directory, log }: LocalOptions): Scheduler 
 			});
 			await new Promise<void>((resolve, reject) => {
 				child.once("spawn", resolve);
-				child.once("error", (cause) => reject(new Error(`the manager was not started: ${cause.message}`, { cause })));
+				child.once("error", (cause) =>
+					reject(new SubmitRejected(`the manager was not started: ${cause.message}`, { cause })),
+				);
 			});
 			return child;
 		} finally {
@@ -69,7 +75,9 @@ export function openLocalScheduler({ directory, log }: LocalOptions): Scheduler 
 
 	return {
 		name: "local",
-		capabilities: { multiNode: false, forgetsEnded: true },
+		capabilities: { multiNode: false, forgetsEnded: true, expectsStarts: false, dependencies: false },
+
+		script,
 
 		async submit(spec) {
 			const already = (await ours()).get(spec.blockId);
@@ -96,7 +104,9 @@ export function openLocalScheduler({ directory, log }: LocalOptions): Scheduler 
 					const { pid, start } = parseJobId(id);
 					return [
 						id,
-						isAlive(pid, start) ? { state: "running", reason: "" } : { state: "ended", reason: "its process is gone" },
+						isAlive(pid, start)
+							? { state: "running", reason: "" }
+							: { state: "ended", reason: "its process is gone", end: "vanished" },
 					];
 				}),
 			);

@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { BlobReferenceSchema, ReportBatch, ResultBatch, TaskBatch } from "./task_pb.js";
+import type { BlobReferenceSchema, NamedAmount, ReportBatch, ResultBatch, TaskBatch } from "./task_pb.js";
 
 /**
  * Describes the file errand/v1/manager.proto.
@@ -175,6 +175,13 @@ export declare type Hello = Message<"errand.v1.Hello"> & {
    * @generated from field: string version = 8;
    */
   version: string;
+
+  /**
+   * How often the scheduler has started the block's job anew: managers of an earlier attempt are fenced off.
+   *
+   * @generated from field: uint32 attempt = 9;
+   */
+  attempt: number;
 };
 
 /**
@@ -217,6 +224,11 @@ export declare type NodeResources = Message<"errand.v1.NodeResources"> & {
    * @generated from field: double ends_at_ms = 5;
    */
   endsAtMs: number;
+
+  /**
+   * @generated from field: repeated errand.v1.NamedAmount named = 6;
+   */
+  named: NamedAmount[];
 };
 
 /**

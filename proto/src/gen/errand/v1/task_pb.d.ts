@@ -73,7 +73,30 @@ export declare type Function = Message<"errand.v1.Function"> & {
 export declare const FunctionSchema: GenMessage<Function>;
 
 /**
- * What a task asks of a node. Zero means "not said": one core, no memory limit, no GPU, no walltime.
+ * Something else that nodes have and tasks take, by the name that the endpoint's configuration gives it.
+ *
+ * @generated from message errand.v1.NamedAmount
+ */
+export declare type NamedAmount = Message<"errand.v1.NamedAmount"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: double amount = 2;
+   */
+  amount: number;
+};
+
+/**
+ * Describes the message errand.v1.NamedAmount.
+ * Use `create(NamedAmountSchema)` to create a new message.
+ */
+export declare const NamedAmountSchema: GenMessage<NamedAmount>;
+
+/**
+ * What a task asks of each of its nodes. Zero means "not said": one node, one core, no memory limit, no GPU, no walltime.
  *
  * @generated from message errand.v1.Resources
  */
@@ -89,11 +112,15 @@ export declare type Resources = Message<"errand.v1.Resources"> & {
   memoryBytes: number;
 
   /**
-   * @generated from field: uint32 gpus = 3;
+   * Whole devices; or, below one, that share of one device.
+   *
+   * @generated from field: double gpus = 3;
    */
   gpus: number;
 
   /**
+   * The task is ended after this long.
+   *
    * @generated from field: double walltime_ms = 4;
    */
   walltimeMs: number;
@@ -102,6 +129,46 @@ export declare type Resources = Message<"errand.v1.Resources"> & {
    * @generated from field: sint32 priority = 5;
    */
   priority: number;
+
+  /**
+   * More than one: whole nodes of one block, which nobody shares meanwhile.
+   *
+   * @generated from field: uint32 nodes = 6;
+   */
+  nodes: number;
+
+  /**
+   * How many processes of an MPI program start on each node.
+   *
+   * @generated from field: uint32 ranks_per_node = 7;
+   */
+  ranksPerNode: number;
+
+  /**
+   * @generated from field: repeated errand.v1.NamedAmount named = 8;
+   */
+  named: NamedAmount[];
+
+  /**
+   * Other ways to run it, from the best to the worst after this one; each whole, without walltime, priority or variants.
+   *
+   * @generated from field: repeated errand.v1.Resources variants = 9;
+   */
+  variants: Resources[];
+
+  /**
+   * How long it is expected to take: it is not started where less time is left. Not said: the walltime.
+   *
+   * @generated from field: double expected_ms = 10;
+   */
+  expectedMs: number;
+
+  /**
+   * The container image that it runs in; empty: the endpoint's.
+   *
+   * @generated from field: string container_image = 11;
+   */
+  containerImage: string;
 };
 
 /**
@@ -159,6 +226,13 @@ export declare type Task = Message<"errand.v1.Task"> & {
    * @generated from field: uint32 losses = 8;
    */
   losses: number;
+
+  /**
+   * Towards a manager, of a task over several nodes: their host names, the manager's own first.
+   *
+   * @generated from field: repeated string hosts = 9;
+   */
+  hosts: string[];
 };
 
 /**

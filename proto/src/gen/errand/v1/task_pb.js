@@ -12,7 +12,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file errand/v1/task.proto.
  */
 export const file_errand_v1_task = /*@__PURE__*/
-  fileDesc("ChRlcnJhbmQvdjEvdGFzay5wcm90bxIJZXJyYW5kLnYxIjMKDUJsb2JSZWZlcmVuY2USDgoGc2hhMjU2GAEgASgMEhIKCnNpemVfYnl0ZXMYAiABKAEiVwoIRnVuY3Rpb24SCgoCaWQYASABKAwSIwoHcnVudGltZRgCIAEoDjISLmVycmFuZC52MS5SdW50aW1lEgwKBGNvZGUYAyABKAwSDAoEbmFtZRgEIAEoCSJlCglSZXNvdXJjZXMSDQoFY29yZXMYASABKA0SFAoMbWVtb3J5X2J5dGVzGAIgASgBEgwKBGdwdXMYAyABKA0SEwoLd2FsbHRpbWVfbXMYBCABKAESEAoIcHJpb3JpdHkYBSABKBEi1AEKBFRhc2sSCgoCaWQYASABKAwSEwoLZnVuY3Rpb25faWQYAiABKAwSEAoIZ3JvdXBfaWQYAyABKAwSDwoHcGF5bG9hZBgEIAEoDBIzChFwYXlsb2FkX3JlZmVyZW5jZRgFIAEoCzIYLmVycmFuZC52MS5CbG9iUmVmZXJlbmNlEicKCXJlc291cmNlcxgGIAEoCzIULmVycmFuZC52MS5SZXNvdXJjZXMSGgoScmVzdWx0X3NlcmlhbGl6ZXJzGAcgAygJEg4KBmxvc3NlcxgIIAEoDSJTCglUYXNrQmF0Y2gSJgoJZnVuY3Rpb25zGAEgAygLMhMuZXJyYW5kLnYxLkZ1bmN0aW9uEh4KBXRhc2tzGAIgAygLMg8uZXJyYW5kLnYxLlRhc2sifQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRINCgVzdGFjaxgEIAEoCRIRCglleGl0X2NvZGUYBSABKAUSDgoGc2lnbmFsGAYgASgJEhMKC3N0ZGVycl90YWlsGAcgASgJIqsBCglFeGVjdXRpb24SDAoEaG9zdBgBIAEoCRIQCghibG9ja19pZBgCIAEoCRISCgptYW5hZ2VyX2lkGAMgASgJEhIKCndvcmtlcl9waWQYBCABKA0SFwoPcnVudGltZV92ZXJzaW9uGAUgASgJEhUKDXN0YXJ0ZWRfYXRfdXMYBiABKAESFgoOZmluaXNoZWRfYXRfdXMYByABKAESDgoGbG9zc2VzGAggASgNIvkBCgZSZXN1bHQSDwoHdGFza19pZBgBIAEoDBIPCgV2YWx1ZRgCIAEoDEgAEjMKD3ZhbHVlX3JlZmVyZW5jZRgDIAEoCzIYLmVycmFuZC52MS5CbG9iUmVmZXJlbmNlSAASJQoHZmFpbHVyZRgEIAEoCzISLmVycmFuZC52MS5GYWlsdXJlSAASEQoJY2FuY2VsbGVkGAUgASgIEicKCWV4ZWN1dGlvbhgGIAEoCzIULmVycmFuZC52MS5FeGVjdXRpb24SFAoMc3Rkb3V0X2J5dGVzGAcgASgBEhQKDHN0ZGVycl9ieXRlcxgIIAEoAUIJCgdvdXRjb21lIjEKC1Jlc3VsdEJhdGNoEiIKB3Jlc3VsdHMYASADKAsyES5lcnJhbmQudjEuUmVzdWx0Iq0BCgZSZXBvcnQSDwoHdGFza19pZBgBIAEoDBINCgVhdF91cxgCIAEoARInCgVzdGF0ZRgDIAEoCzIWLmVycmFuZC52MS5TdGF0ZUNoYW5nZUgAEigKBm91dHB1dBgEIAEoCzIWLmVycmFuZC52MS5PdXRwdXRDaHVua0gAEicKCHByb2dyZXNzGAUgASgLMhMuZXJyYW5kLnYxLlByb2dyZXNzSABCBwoFZXZlbnQiUAoLU3RhdGVDaGFuZ2USIwoFc3RhdGUYASABKA4yFC5lcnJhbmQudjEuVGFza1N0YXRlEg4KBnJlYXNvbhgCIAEoCRIMCgRob3N0GAMgASgJIm0KC091dHB1dENodW5rEicKBnN0cmVhbRgBIAEoDjIXLmVycmFuZC52MS5PdXRwdXRTdHJlYW0SFAoMb2Zmc2V0X2J5dGVzGAIgASgBEgwKBGRhdGEYAyABKAwSEQoJdHJ1bmNhdGVkGAQgASgIIi0KCFByb2dyZXNzEhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkiMQoLUmVwb3J0QmF0Y2gSIgoHcmVwb3J0cxgBIAMoCzIRLmVycmFuZC52MS5SZXBvcnQqYwoHUnVudGltZRIXChNSVU5USU1FX1VOU1BFQ0lGSUVEEAASFgoSUlVOVElNRV9KQVZBU0NSSVBUEAESEgoOUlVOVElNRV9QWVRIT04QAhITCg9SVU5USU1FX0NPTU1BTkQQAyrmAQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNUQVNLX1NUQVRFX1JFQ0VJVkVEEAESIAocVEFTS19TVEFURV9XQUlUSU5HX0ZPUl9OT0RFUxACEiEKHVRBU0tfU1RBVEVfV0FJVElOR19GT1JfTEFVTkNIEAMSFgoSVEFTS19TVEFURV9SVU5OSU5HEAQSFgoSVEFTS19TVEFURV9TVUNDRVNTEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAHKmEKDE91dHB1dFN0cmVhbRIdChlPVVRQVVRfU1RSRUFNX1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX1NUUkVBTV9TVERPVVQQARIYChRPVVRQVVRfU1RSRUFNX1NUREVSUhACYgZwcm90bzM");
+  fileDesc("ChRlcnJhbmQvdjEvdGFzay5wcm90bxIJZXJyYW5kLnYxIjMKDUJsb2JSZWZlcmVuY2USDgoGc2hhMjU2GAEgASgMEhIKCnNpemVfYnl0ZXMYAiABKAEiVwoIRnVuY3Rpb24SCgoCaWQYASABKAwSIwoHcnVudGltZRgCIAEoDjISLmVycmFuZC52MS5SdW50aW1lEgwKBGNvZGUYAyABKAwSDAoEbmFtZRgEIAEoCSIrCgtOYW1lZEFtb3VudBIMCgRuYW1lGAEgASgJEg4KBmFtb3VudBgCIAEoASKJAgoJUmVzb3VyY2VzEg0KBWNvcmVzGAEgASgNEhQKDG1lbW9yeV9ieXRlcxgCIAEoARIMCgRncHVzGAMgASgBEhMKC3dhbGx0aW1lX21zGAQgASgBEhAKCHByaW9yaXR5GAUgASgREg0KBW5vZGVzGAYgASgNEhYKDnJhbmtzX3Blcl9ub2RlGAcgASgNEiUKBW5hbWVkGAggAygLMhYuZXJyYW5kLnYxLk5hbWVkQW1vdW50EiYKCHZhcmlhbnRzGAkgAygLMhQuZXJyYW5kLnYxLlJlc291cmNlcxITCgtleHBlY3RlZF9tcxgKIAEoARIXCg9jb250YWluZXJfaW1hZ2UYCyABKAki4wEKBFRhc2sSCgoCaWQYASABKAwSEwoLZnVuY3Rpb25faWQYAiABKAwSEAoIZ3JvdXBfaWQYAyABKAwSDwoHcGF5bG9hZBgEIAEoDBIzChFwYXlsb2FkX3JlZmVyZW5jZRgFIAEoCzIYLmVycmFuZC52MS5CbG9iUmVmZXJlbmNlEicKCXJlc291cmNlcxgGIAEoCzIULmVycmFuZC52MS5SZXNvdXJjZXMSGgoScmVzdWx0X3NlcmlhbGl6ZXJzGAcgAygJEg4KBmxvc3NlcxgIIAEoDRINCgVob3N0cxgJIAMoCSJTCglUYXNrQmF0Y2gSJgoJZnVuY3Rpb25zGAEgAygLMhMuZXJyYW5kLnYxLkZ1bmN0aW9uEh4KBXRhc2tzGAIgAygLMg8uZXJyYW5kLnYxLlRhc2sifQoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRINCgVzdGFjaxgEIAEoCRIRCglleGl0X2NvZGUYBSABKAUSDgoGc2lnbmFsGAYgASgJEhMKC3N0ZGVycl90YWlsGAcgASgJIqsBCglFeGVjdXRpb24SDAoEaG9zdBgBIAEoCRIQCghibG9ja19pZBgCIAEoCRISCgptYW5hZ2VyX2lkGAMgASgJEhIKCndvcmtlcl9waWQYBCABKA0SFwoPcnVudGltZV92ZXJzaW9uGAUgASgJEhUKDXN0YXJ0ZWRfYXRfdXMYBiABKAESFgoOZmluaXNoZWRfYXRfdXMYByABKAESDgoGbG9zc2VzGAggASgNIvkBCgZSZXN1bHQSDwoHdGFza19pZBgBIAEoDBIPCgV2YWx1ZRgCIAEoDEgAEjMKD3ZhbHVlX3JlZmVyZW5jZRgDIAEoCzIYLmVycmFuZC52MS5CbG9iUmVmZXJlbmNlSAASJQoHZmFpbHVyZRgEIAEoCzISLmVycmFuZC52MS5GYWlsdXJlSAASEQoJY2FuY2VsbGVkGAUgASgIEicKCWV4ZWN1dGlvbhgGIAEoCzIULmVycmFuZC52MS5FeGVjdXRpb24SFAoMc3Rkb3V0X2J5dGVzGAcgASgBEhQKDHN0ZGVycl9ieXRlcxgIIAEoAUIJCgdvdXRjb21lIjEKC1Jlc3VsdEJhdGNoEiIKB3Jlc3VsdHMYASADKAsyES5lcnJhbmQudjEuUmVzdWx0Iq0BCgZSZXBvcnQSDwoHdGFza19pZBgBIAEoDBINCgVhdF91cxgCIAEoARInCgVzdGF0ZRgDIAEoCzIWLmVycmFuZC52MS5TdGF0ZUNoYW5nZUgAEigKBm91dHB1dBgEIAEoCzIWLmVycmFuZC52MS5PdXRwdXRDaHVua0gAEicKCHByb2dyZXNzGAUgASgLMhMuZXJyYW5kLnYxLlByb2dyZXNzSABCBwoFZXZlbnQiUAoLU3RhdGVDaGFuZ2USIwoFc3RhdGUYASABKA4yFC5lcnJhbmQudjEuVGFza1N0YXRlEg4KBnJlYXNvbhgCIAEoCRIMCgRob3N0GAMgASgJIm0KC091dHB1dENodW5rEicKBnN0cmVhbRgBIAEoDjIXLmVycmFuZC52MS5PdXRwdXRTdHJlYW0SFAoMb2Zmc2V0X2J5dGVzGAIgASgBEgwKBGRhdGEYAyABKAwSEQoJdHJ1bmNhdGVkGAQgASgIIi0KCFByb2dyZXNzEhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkiMQoLUmVwb3J0QmF0Y2gSIgoHcmVwb3J0cxgBIAMoCzIRLmVycmFuZC52MS5SZXBvcnQqYwoHUnVudGltZRIXChNSVU5USU1FX1VOU1BFQ0lGSUVEEAASFgoSUlVOVElNRV9KQVZBU0NSSVBUEAESEgoOUlVOVElNRV9QWVRIT04QAhITCg9SVU5USU1FX0NPTU1BTkQQAyrmAQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNUQVNLX1NUQVRFX1JFQ0VJVkVEEAESIAocVEFTS19TVEFURV9XQUlUSU5HX0ZPUl9OT0RFUxACEiEKHVRBU0tfU1RBVEVfV0FJVElOR19GT1JfTEFVTkNIEAMSFgoSVEFTS19TVEFURV9SVU5OSU5HEAQSFgoSVEFTS19TVEFURV9TVUNDRVNTEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAHKmEKDE91dHB1dFN0cmVhbRIdChlPVVRQVVRfU1RSRUFNX1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX1NUUkVBTV9TVERPVVQQARIYChRPVVRQVVRfU1RSRUFNX1NUREVSUhACYgZwcm90bzM");
 
 /**
  * Describes the message errand.v1.BlobReference.
@@ -29,88 +29,95 @@ export const FunctionSchema = /*@__PURE__*/
   messageDesc(file_errand_v1_task, 1);
 
 /**
+ * Describes the message errand.v1.NamedAmount.
+ * Use `create(NamedAmountSchema)` to create a new message.
+ */
+export const NamedAmountSchema = /*@__PURE__*/
+  messageDesc(file_errand_v1_task, 2);
+
+/**
  * Describes the message errand.v1.Resources.
  * Use `create(ResourcesSchema)` to create a new message.
  */
 export const ResourcesSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 2);
+  messageDesc(file_errand_v1_task, 3);
 
 /**
  * Describes the message errand.v1.Task.
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 3);
+  messageDesc(file_errand_v1_task, 4);
 
 /**
  * Describes the message errand.v1.TaskBatch.
  * Use `create(TaskBatchSchema)` to create a new message.
  */
 export const TaskBatchSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 4);
+  messageDesc(file_errand_v1_task, 5);
 
 /**
  * Describes the message errand.v1.Failure.
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 5);
+  messageDesc(file_errand_v1_task, 6);
 
 /**
  * Describes the message errand.v1.Execution.
  * Use `create(ExecutionSchema)` to create a new message.
  */
 export const ExecutionSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 6);
+  messageDesc(file_errand_v1_task, 7);
 
 /**
  * Describes the message errand.v1.Result.
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 7);
+  messageDesc(file_errand_v1_task, 8);
 
 /**
  * Describes the message errand.v1.ResultBatch.
  * Use `create(ResultBatchSchema)` to create a new message.
  */
 export const ResultBatchSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 8);
+  messageDesc(file_errand_v1_task, 9);
 
 /**
  * Describes the message errand.v1.Report.
  * Use `create(ReportSchema)` to create a new message.
  */
 export const ReportSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 9);
+  messageDesc(file_errand_v1_task, 10);
 
 /**
  * Describes the message errand.v1.StateChange.
  * Use `create(StateChangeSchema)` to create a new message.
  */
 export const StateChangeSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 10);
+  messageDesc(file_errand_v1_task, 11);
 
 /**
  * Describes the message errand.v1.OutputChunk.
  * Use `create(OutputChunkSchema)` to create a new message.
  */
 export const OutputChunkSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 11);
+  messageDesc(file_errand_v1_task, 12);
 
 /**
  * Describes the message errand.v1.Progress.
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 12);
+  messageDesc(file_errand_v1_task, 13);
 
 /**
  * Describes the message errand.v1.ReportBatch.
  * Use `create(ReportBatchSchema)` to create a new message.
  */
 export const ReportBatchSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_task, 13);
+  messageDesc(file_errand_v1_task, 14);
 
 /**
  * Describes the enum errand.v1.Runtime.

@@ -1,0 +1,34 @@
+/** The batch script of a block: the scheduler's header, then what is the same everywhere. Text in, text out. */
+import type { LauncherName } from "../config/queue.ts";
+import { launchText } from "../launcher/launcher.ts";
+import type { BlockSpec } from "./scheduler.ts";
+import { shellWord } from "./shell-word.ts";
+
+/**
+ * @param header lines of the scheduler's own directives, without an end of line
+ * @param natural what `launcher: auto` means here
+ */
+export function batchScript(
+	spec: BlockSpec,
+	header: readonly string[],
+	natural: Exclude<LauncherName, "auto">,
+): string {
+	const { queue } = spec;
+	const exports = Object.entries(spec.environment).map(([name, value]) => `export ${name}=${shellWord(value)}`);
+	const end =
+		queue.walltimeMs === undefined
+			? []
+			: [`export ERRAND_BLOCK_ENDS_AT_MS=$(( ($(date +%s) + ${Math.floor(queue.walltimeMs / 1000)}) * 1000 ))`];
+	const own = queue.schedulerOptions.split("\n").filter((line) => line.trim() !== "");
+	const lines = [
+		"#!/bin/bash",
+		...header,
+		...own,
+		"",
+		...end,
+		...exports,
+		...(spec.workerInit.trim() === "" ? [] : [spec.workerInit.trimEnd()]),
+		launchText(queue.launcher === "auto" ? natural : queue.launcher, spec),
+	];
+	return `${lines.join("\n")}\n`;
+}
