@@ -1,5 +1,6 @@
 /** The contract between cloud, endpoint and SDK. Protobuf messages are in `@errand/proto/wire`, REST bodies in `@errand/proto/rest`. */
 export * from "./command.ts";
+export * from "./demand-key.ts";
 export * from "./fault.ts";
 export * from "./ids.ts";
 export * from "./limits.ts";
@@ -8,3 +9,4 @@ export * from "./payload.ts";
 export * from "./structured-value.ts";
 export * from "./task-state.ts";
 export * from "./topology.ts";
+export * from "./waiting.ts";

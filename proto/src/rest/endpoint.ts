@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { waitingWords } from "../waiting.ts";
 
 /** `POST /v3/endpoints`, `PUT /v3/endpoints/{id}` */
 export const endpointRegistration = z.object({
@@ -98,6 +99,38 @@ export const endpointSummary = z.object({
 });
 export type EndpointSummary = z.infer<typeof endpointSummary>;
 
+/** One block, as the last heartbeat told of it. */
+export const blockSummary = z.object({
+	id: z.string(),
+	queue: z.string(),
+	/** requested, submitted, held, starting, active, draining */
+	state: z.string(),
+	job_id: z.string().nullable(),
+	nodes: z.int(),
+	managers: z.int(),
+	/** The scheduler's own words; empty when it says nothing. */
+	reason: z.string(),
+	since_ms: z.number(),
+	/** When the scheduler expects it to start; when it ends by itself. Unix milliseconds. */
+	expected_start_ms: z.number().nullable(),
+	ends_at_ms: z.number().nullable(),
+});
+export type BlockSummary = z.infer<typeof blockSummary>;
+
+/** Why tasks of one demand wait at the endpoint. */
+export const waitingSummary = z.object({
+	/** As `demandKey` makes it of the tasks' resources. */
+	demand: z.string(),
+	tasks: z.int(),
+	word: z.enum(waitingWords),
+	sentence: z.string(),
+});
+export type WaitingSummary = z.infer<typeof waitingSummary>;
+
+/** So many of each are told in one heartbeat; the rest is left out. */
+export const toldBlocks = 200;
+export const toldDemands = 50;
+
 /** The keys of a heartbeat's `global_state` that our daemon sends; names of the public interface's engines. */
 export const endpointStatusDetails = z.object({
 	heartbeat_period: z.number(), // seconds; 0: shutting down
@@ -111,5 +144,11 @@ export const endpointStatusDetails = z.object({
 	scheduler: z.string(),
 	errand_version: z.string(),
 	hostname: z.string(),
+	/** What is wrong, for people; absent when all is well. */
+	trouble: z.string().optional(),
+	/** Why no block is submitted until somebody resumes the endpoint; absent when it is not paused. */
+	paused: z.string().optional(),
+	blocks: z.array(blockSummary).max(toldBlocks).default([]),
+	waiting: z.array(waitingSummary).max(toldDemands).default([]),
 });
-export type EndpointStatusDetails = z.infer<typeof endpointStatusDetails>;
+export type EndpointStatusDetails = z.input<typeof endpointStatusDetails>;
