@@ -3,6 +3,7 @@
  * clock or file, and every time is given to it. One task is in one place, and ends once.
  */
 import { cancelGraceMs as defaultGraceMs, idFromBytes, lossLimit, type TaskId } from "@errand/proto";
+import type { WaitingSummary } from "@errand/proto/rest";
 import type { Hello, Result } from "@errand/proto/wire";
 import { Durations } from "./durations.ts";
 import { cancelledResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
@@ -24,8 +25,9 @@ import { Placement } from "./placement.ts";
 import type { QueueSettings, ScalingPlan, ScalingView } from "./queue-view.ts";
 import type { Reaction } from "./reactions.ts";
 import { RememberedIds } from "./remembered-ids.ts";
-import { type DemandGroup, planScaling } from "./scaling.ts";
+import { planScaling } from "./scaling.ts";
 import { DemandQueue } from "./task-queue.ts";
+import { explainWaiting, type WaitingGroup } from "./waiting.ts";
 
 export interface InterchangeOptions {
 	/** How often a task is run again after the machine under it died. */
@@ -354,11 +356,23 @@ export class Interchange {
 	/** How many blocks to ask for and which to give back. Call it after {@link place}: what there is room for is no demand. */
 	planScaling(view: ScalingView, nowMs: number): ScalingPlan {
 		return planScaling({
-			groups: this.#groups(),
+			groups: this.#waitingGroups().map(({ head, tasks }) => ({ demand: head.demand, tasks })),
 			nodes: this.#nodes,
 			view,
 			nowMs,
 			unneededSinceMs: this.#unneededSinceMs,
+		});
+	}
+
+	/** Why what waits is not running, by demand; those that would go first are told of. */
+	waiting(view: ScalingView, nowMs: number): WaitingSummary[] {
+		return explainWaiting({
+			queued: this.#waitingGroups(),
+			unsettled: this.#unsettled,
+			tasks: this.#tasks.values(),
+			nodes: this.#nodes,
+			view,
+			nowMs,
 		});
 	}
 
@@ -520,14 +534,13 @@ export class Interchange {
 	}
 
 	/** What waits, by demand, in the order in which it would be placed. */
-	#groups(): DemandGroup[] {
-		const heads: { head: HeldTask; tasks: number }[] = [];
+	#waitingGroups(): WaitingGroup[] {
+		const groups: WaitingGroup[] = [];
 		for (const queue of this.#queues.values()) {
 			const head = queue.peek();
-			if (head) heads.push({ head, tasks: queue.size });
+			if (head) groups.push({ head, tasks: queue.size });
 		}
-		heads.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
-		return heads.map(({ head, tasks }) => ({ demand: head.demand, tasks }));
+		return groups.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
 	}
 
 	#tell(id: TaskId, state: "waiting-for-nodes" | "waiting-for-launch", reason: string): void {
