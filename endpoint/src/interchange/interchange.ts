@@ -16,6 +16,7 @@ import {
 	type HeldPlace,
 	type HeldTask,
 	holdTask,
+	type NodeLoss,
 	queued,
 	unsettled,
 } from "./held-task.ts";
@@ -203,8 +204,11 @@ export class Interchange {
 		this.#placement.changed(manager);
 	}
 
-	/** The manager is known to be dead: its process is gone, or its batch job has ended. */
-	lose(managerId: string, reason: string, nowMs: number): void {
+	/**
+	 * The manager is known to be dead: its process is gone, or its batch job has ended. `announced`: the scheduler took the
+	 * node back, so that what ran is no more to blame than what waited.
+	 */
+	lose(managerId: string, reason: string, nowMs: number, announced = false): void {
 		const manager = this.#nodes.remove(managerId);
 		if (!manager) return;
 		manager.draining = true;
@@ -212,18 +216,18 @@ export class Interchange {
 		for (const task of [...manager.tasks.values()].reverse()) {
 			const place = task.state;
 			if (place.at !== "held") continue;
-			if (place.manager === manager) this.#countLoss(task, place.running, reason, undefined, nowMs);
+			if (place.manager === manager) this.#countLoss(task, place.running && !announced, reason, undefined, nowMs);
 			else if (place.lostBecause === undefined) {
 				// What runs of it elsewhere ends first: until its manager says so it keeps its nodes.
-				place.lostBecause = reason;
+				place.lostBecause = { reason, announced };
 				this.#stop(place.manager, task, 0);
 			}
 		}
 	}
 
 	/** Every manager of the block is dead. */
-	loseBlock(blockId: string, reason: string, nowMs: number): void {
-		for (const manager of this.#nodes.ofBlock(blockId)) this.lose(manager.id, reason, nowMs);
+	loseBlock(blockId: string, reason: string, nowMs: number, announced = false): void {
+		for (const manager of this.#nodes.ofBlock(blockId)) this.lose(manager.id, reason, nowMs, announced);
 	}
 
 	/** A manager says that this task has begun to run. */
@@ -249,7 +253,7 @@ export class Interchange {
 			if (lost !== undefined) {
 				this.#reactions.push({ kind: "forget", managerId, id });
 				if (task.state.at === "held" && task.state.manager.id === managerId)
-					this.#countLoss(task, true, lost, result, nowMs);
+					this.#countLoss(task, !lost.announced, lost.reason, result, nowMs);
 				continue;
 			}
 			const { execution } = result;
@@ -549,8 +553,8 @@ export class Interchange {
 }
 
 /** Why this result is no end of the task but the loss of the machine under it; undefined when it is an end. */
-function lossIn({ state }: HeldTask, { outcome, cancelled }: Result): string | undefined {
+function lossIn({ state }: HeldTask, { outcome, cancelled }: Result): NodeLoss | undefined {
 	if (outcome.case !== "failure") return undefined;
 	if (state.at === "held" && state.lostBecause !== undefined) return state.lostBecause;
-	return !cancelled && isLoss(outcome.value) ? outcome.value.message : undefined;
+	return !cancelled && isLoss(outcome.value) ? { reason: outcome.value.message, announced: false } : undefined;
 }
