@@ -1,7 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import {
 	create,
@@ -56,6 +55,7 @@ const workerEnvironment = {
 	ERRAND_CORES: "1",
 	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
 	...options.environment,
+	...options.jobEnvironment,
 	[managerMarker]: managerId,
 	ERRAND_MODULE_ROOT: options.moduleRoot,
 	ERRAND_SPILL_DIRECTORY: spillDirectory,
@@ -63,7 +63,7 @@ const workerEnvironment = {
 };
 
 const outbox = new Outbox();
-const place = { host: hostname(), blockId: options.blockId, managerId };
+const place = { host: options.host, blockId: options.blockId, managerId };
 const manager = new Manager({
 	...options,
 	place,
@@ -127,10 +127,12 @@ function hello(): ManagerMessage {
 			gpuIds: [...options.gpuIds],
 			maxWorkers: options.maxWorkers,
 			endsAtMs: options.endsAtMs,
+			named: Object.entries(options.named).map(([name, amount]) => ({ name, amount })),
 		},
 		heldTaskIds: manager.heldTaskIds,
 		unacknowledgedTaskIds: outbox.unacknowledged,
 		version,
+		attempt: options.attempt,
 	});
 	return create(ManagerMessageSchema, { message: { case: "hello", value } });
 }

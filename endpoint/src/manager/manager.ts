@@ -61,6 +61,7 @@ export interface ManagerSettings {
 	cores: number;
 	memoryBytes: number;
 	gpuIds: readonly string[];
+	named: Readonly<Record<string, number>>;
 	spillDirectory: string;
 	/** What differs by kind of worker. */
 	worker: (kind: WorkerKind) => WorkerSettings;
@@ -91,12 +92,11 @@ export class Manager {
 
 	constructor(settings: ManagerSettings) {
 		this.#settings = settings;
-		const { cores, memoryBytes, gpuIds, maxWorkers } = settings;
-		this.#node = new NodeShare({ cores, memoryBytes, gpuIds }, maxWorkers);
+		this.#node = new NodeShare(settings, settings.maxWorkers);
 		this.#dispatcher = new Dispatcher(
 			{ start: (kind) => this.#start(kind), run: (worker, task) => this.#run(worker, task) },
 			this.#node,
-			maxWorkers,
+			settings.maxWorkers,
 		);
 		this.#dispatcher.keepSpare();
 	}
