@@ -9,6 +9,8 @@ import {
 	type Task,
 } from "@errand/proto/wire";
 
+import type { RankStart } from "./rank-launch.ts";
+
 /** Why a task is being stopped. */
 export type StopReason = "cancel" | "walltime" | "memory";
 
@@ -28,6 +30,8 @@ export interface HeldTask {
 	payloadPath: string;
 	/** How long it was expected to take when it was sent to its worker. */
 	expectedUs: number;
+	/** With more than one process: how they are started, or why not. */
+	ranks: RankStart | undefined;
 	stop: StopReason | undefined;
 	stopGraceMs: number;
 }
@@ -55,6 +59,7 @@ export function holdTask(message: Task, definition: FunctionMessage, sequence: n
 		queuedAtMs: nowMs,
 		payloadPath: "",
 		expectedUs: 0,
+		ranks: undefined,
 		stop: undefined,
 		stopGraceMs: 0,
 	};

@@ -19,6 +19,7 @@ import { Manager } from "./manager.ts";
 import { gpuEnvironment } from "./node-share.ts";
 import { readOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
+import { RankLaunch, withoutLaunch } from "./rank-launch.ts";
 import { managerMarker, openSentinel } from "./sentinel.ts";
 import { workerCommand } from "./worker-command.ts";
 
@@ -50,8 +51,8 @@ const {
 	...inherited
 } = process.env;
 for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
-const workerEnvironment = {
-	...(inherited as Record<string, string>),
+const workerEnvironment: Record<string, string> = {
+	...withoutLaunch(inherited as Record<string, string>),
 	ERRAND_CORES: "1",
 	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
 	...options.environment,
@@ -68,6 +69,7 @@ const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
 	worker: (kind: WorkerKind) => ({
 		kind,
 		command: workerCommand(kind, options.python),

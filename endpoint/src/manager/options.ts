@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { outputLimitBytes } from "@errand/proto/limits";
+import type { LauncherName } from "../config/queue.ts";
 import { batchJobOf } from "./batch-job.ts";
 
 export interface ManagerOptions {
@@ -42,6 +43,12 @@ export interface ManagerOptions {
 	attempt: number;
 	/** What tasks are told of the batch job that they run in. */
 	jobEnvironment: Readonly<Record<string, string>>;
+	/** The batch system that this process is in; empty outside of any. */
+	system: string;
+	/** What starts managers over nodes here, and what starts the ranks of a task. */
+	launcher: LauncherName;
+	mpiLauncher: LauncherName;
+	mpiLauncherOptions: string;
 }
 
 /** Without a word from the daemon's options a manager outlives a daemon that is being repaired, not a forgotten one. */
@@ -92,6 +99,10 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>): 
 		host: job?.host ?? hostname(),
 		attempt: job?.restarts ?? 0,
 		jobEnvironment: job === undefined ? {} : { ERRAND_JOB_ID: job.id, ERRAND_SCHEDULER: job.system },
+		system: job?.system ?? "",
+		launcher: pick("launcher", isLauncher, "a launcher", "auto"),
+		mpiLauncher: pick("mpiLauncher", isLauncher, "a launcher", "auto"),
+		mpiLauncherOptions: pick("mpiLauncherOptions", isWords, "a text", ""),
 	};
 	if (faults.length > 0) throw new Error(`the manager cannot start: ${faults.join("; ")}`);
 	return Object.freeze(options);
@@ -138,6 +149,9 @@ function readText(path: string): string {
 	}
 }
 
+/** The daemon has checked it against the launchers that it knows. */
+const isLauncher = (value: unknown): value is LauncherName => typeof value === "string" && value !== "";
+const isWords = (value: unknown): value is string => typeof value === "string";
 const isAmounts = (value: unknown): value is Record<string, number> =>
 	typeof value === "object" && value !== null && Object.values(value).every(isCount);
 const isCount = (value: unknown): value is number => typeof value === "number" && value >= 0;
