@@ -1,6 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
 	create,
@@ -12,6 +12,7 @@ import {
 	type Welcome,
 } from "@errand/proto/wire";
 import { workerMarker } from "../worker/strays.ts";
+import { CpuShares, cpuGroups, parseCpuList } from "./cpu-shares.ts";
 import type { WorkerKind } from "./held-task.ts";
 import { Link } from "./link.ts";
 import { openLog } from "./log.ts";
@@ -63,12 +64,15 @@ const workerEnvironment: Record<string, string> = {
 	ERRAND_KEEP_SANDBOXES: options.keepSandboxes ? "1" : "0",
 };
 
+const cpuGroupsHere = cpuGroups(options.cpuAffinity, allowedCpus(), options.maxWorkers);
 const outbox = new Outbox();
 const place = { host: options.host, blockId: options.blockId, managerId };
 const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	cpus: cpuGroupsHere.length > 0 ? new CpuShares(cpuGroupsHere) : undefined,
+	keptVariables: ["OMP_NUM_THREADS", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"].filter((name) => name in options.environment),
 	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
 	worker: (kind: WorkerKind) => ({
 		kind,
@@ -94,6 +98,15 @@ const link: Link = new Link(
 		lost: () => onLost(),
 	},
 );
+
+/** What the kernel lets this process run on; nothing where it does not say. */
+function allowedCpus(): number[] {
+	try {
+		return parseCpuList(/^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "");
+	} catch {
+		return [];
+	}
+}
 
 let orphanLimitMs = options.orphanLimitMs;
 let orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
