@@ -30,6 +30,8 @@ const stopGraceMs = 3000;
 /** Results are offered this long to a daemon that might acknowledge them, before the manager ends. */
 const lastAcknowledgementMs = 5000;
 const acknowledgementLookMs = 20;
+/** As EX_UNAVAILABLE of sysexits.h: the manager never met a daemon. */
+const unreachedStatus = 69;
 
 const options = readOptions(process.env);
 const managerId = randomUUID();
@@ -109,6 +111,7 @@ function allowedCpus(): number[] {
 }
 
 let orphanLimitMs = options.orphanLimitMs;
+let wasAttached = false;
 let orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
 let pulseTimer: NodeJS.Timeout | undefined;
 
@@ -122,6 +125,7 @@ function onMessage({ message }: DaemonMessage): void {
 
 function onWelcome(welcome: Welcome): void {
 	clearTimeout(orphanTimer);
+	wasAttached = true;
 	if (welcome.orphanLimitMs > 0) orphanLimitMs = welcome.orphanLimitMs;
 	manager.abandon(welcome.unwantedTaskIds);
 	manager.attached(welcome.inlineLimitBytes);
@@ -167,9 +171,21 @@ function onLost(): void {
 let ending = false;
 
 async function endOrphaned(): Promise<void> {
+	if (!wasAttached) return endUnreached();
 	log.warn({ orphanLimitMs }, "no daemon for too long: finishing what runs, then ending");
 	await manager.finishRunning();
 	await end(link.attached ? lastAcknowledgementMs : 0);
+}
+
+/** The last line is for whoever looks why a job ran and no task did. */
+async function endUnreached(): Promise<void> {
+	await manager.stop(0);
+	const within = `within ${Math.round(orphanLimitMs / 1000)} s`;
+	log.error(
+		{ host: place.host },
+		`no daemon was reached from ${place.host} ${within}; tried ${link.failures}. Set link_addresses to one that this node reaches`,
+	);
+	await end(0, unreachedStatus);
 }
 
 async function endDrained(reason: string): Promise<void> {
@@ -178,7 +194,7 @@ async function endDrained(reason: string): Promise<void> {
 	await end(lastAcknowledgementMs);
 }
 
-async function end(acknowledgementMs: number): Promise<void> {
+async function end(acknowledgementMs: number, status = 0): Promise<void> {
 	if (ending) return;
 	ending = true;
 	clearTimeout(orphanTimer);
@@ -191,8 +207,8 @@ async function end(acknowledgementMs: number): Promise<void> {
 	sentinel.close();
 	rmSync(directory, { recursive: true, force: true });
 	removeEmpty(sandboxRoot);
-	log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
-	process.exit(0);
+	if (status === 0) log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
+	process.exit(status);
 }
 
 /** What failed tasks left stays for whoever wants to look. */
