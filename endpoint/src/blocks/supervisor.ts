@@ -174,11 +174,10 @@ export class BlockSupervisor {
 		return number;
 	}
 
-	/** A manager of the block has come. False: it is of an earlier attempt, and is to be shut out. */
+	/** A manager of the block has come. False: of an ended block or an earlier attempt; it is to be shut out. */
 	attached(blockId: string, attempt: number, endsAtMs: number): boolean {
 		const before = this.#list.get(blockId);
-		if (!before) return true;
-		if (attempt < before.attempt) return false;
+		if (!before || attempt < before.attempt) return false;
 		const nowMs = this.#options.clock.wallMs();
 		let block = before;
 		if (attempt > block.attempt) {
