@@ -16,9 +16,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseConfig } from "../config/config.ts";
 import type { BlockSpec, JobStatus } from "../scheduler/scheduler.ts";
 import { silentLogger } from "../service/logger.ts";
+import { managerAttachLimitMs } from "./lone-blocks.ts";
 import { removePause, writePause } from "./pause-file.ts";
 import { ScriptedScheduler, silent } from "./scripted-scheduler.test-harness.ts";
-import { BlockSupervisor, managerAttachLimitMs } from "./supervisor.ts";
+import { BlockSupervisor } from "./supervisor.ts";
 
 const stepMs = 500;
 const minuteMs = 60_000;
