@@ -23,7 +23,13 @@ export interface HeldPlace {
 	grant: Grant;
 	running: boolean;
 	/** One of its other nodes died: it is stopped, and lost when its manager says that it has ended. */
-	lostBecause?: string;
+	lostBecause?: NodeLoss;
+}
+
+export interface NodeLoss {
+	readonly reason: string;
+	/** The scheduler took the node back: the task is not to blame. */
+	readonly announced: boolean;
 }
 
 export interface HeldTask {

@@ -3,6 +3,7 @@
  * clock or file, and every time is given to it. One task is in one place, and ends once.
  */
 import { cancelGraceMs as defaultGraceMs, idFromBytes, lossLimit, type TaskId } from "@errand/proto";
+import type { WaitingSummary } from "@errand/proto/rest";
 import type { Hello, Result } from "@errand/proto/wire";
 import { Durations } from "./durations.ts";
 import { cancelledResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
@@ -15,6 +16,7 @@ import {
 	type HeldPlace,
 	type HeldTask,
 	holdTask,
+	type NodeLoss,
 	queued,
 	unsettled,
 } from "./held-task.ts";
@@ -24,8 +26,9 @@ import { Placement } from "./placement.ts";
 import type { QueueSettings, ScalingPlan, ScalingView } from "./queue-view.ts";
 import type { Reaction } from "./reactions.ts";
 import { RememberedIds } from "./remembered-ids.ts";
-import { type DemandGroup, planScaling } from "./scaling.ts";
+import { planScaling } from "./scaling.ts";
 import { DemandQueue } from "./task-queue.ts";
+import { explainWaiting, type WaitingGroup } from "./waiting.ts";
 
 export interface InterchangeOptions {
 	/** How often a task is run again after the machine under it died. */
@@ -216,7 +219,7 @@ export class Interchange {
 			if (place.manager === manager) this.#countLoss(task, place.running && !announced, reason, undefined, nowMs);
 			else if (place.lostBecause === undefined) {
 				// What runs of it elsewhere ends first: until its manager says so it keeps its nodes.
-				place.lostBecause = reason;
+				place.lostBecause = { reason, announced };
 				this.#stop(place.manager, task, 0);
 			}
 		}
@@ -250,7 +253,7 @@ export class Interchange {
 			if (lost !== undefined) {
 				this.#reactions.push({ kind: "forget", managerId, id });
 				if (task.state.at === "held" && task.state.manager.id === managerId)
-					this.#countLoss(task, true, lost, result, nowMs);
+					this.#countLoss(task, !lost.announced, lost.reason, result, nowMs);
 				continue;
 			}
 			const { execution } = result;
@@ -357,11 +360,23 @@ export class Interchange {
 	/** How many blocks to ask for and which to give back. Call it after {@link place}: what there is room for is no demand. */
 	planScaling(view: ScalingView, nowMs: number): ScalingPlan {
 		return planScaling({
-			groups: this.#groups(),
+			groups: this.#waitingGroups().map(({ head, tasks }) => ({ demand: head.demand, tasks })),
 			nodes: this.#nodes,
 			view,
 			nowMs,
 			unneededSinceMs: this.#unneededSinceMs,
+		});
+	}
+
+	/** Why what waits is not running, by demand; those that would go first are told of. */
+	waiting(view: ScalingView, nowMs: number): WaitingSummary[] {
+		return explainWaiting({
+			queued: this.#waitingGroups(),
+			unsettled: this.#unsettled,
+			tasks: this.#tasks.values(),
+			nodes: this.#nodes,
+			view,
+			nowMs,
 		});
 	}
 
@@ -523,14 +538,13 @@ export class Interchange {
 	}
 
 	/** What waits, by demand, in the order in which it would be placed. */
-	#groups(): DemandGroup[] {
-		const heads: { head: HeldTask; tasks: number }[] = [];
+	#waitingGroups(): WaitingGroup[] {
+		const groups: WaitingGroup[] = [];
 		for (const queue of this.#queues.values()) {
 			const head = queue.peek();
-			if (head) heads.push({ head, tasks: queue.size });
+			if (head) groups.push({ head, tasks: queue.size });
 		}
-		heads.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
-		return heads.map(({ head, tasks }) => ({ demand: head.demand, tasks }));
+		return groups.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
 	}
 
 	#tell(id: TaskId, state: "waiting-for-nodes" | "waiting-for-launch", reason: string): void {
@@ -539,8 +553,8 @@ export class Interchange {
 }
 
 /** Why this result is no end of the task but the loss of the machine under it; undefined when it is an end. */
-function lossIn({ state }: HeldTask, { outcome, cancelled }: Result): string | undefined {
+function lossIn({ state }: HeldTask, { outcome, cancelled }: Result): NodeLoss | undefined {
 	if (outcome.case !== "failure") return undefined;
 	if (state.at === "held" && state.lostBecause !== undefined) return state.lostBecause;
-	return !cancelled && isLoss(outcome.value) ? outcome.value.message : undefined;
+	return !cancelled && isLoss(outcome.value) ? { reason: outcome.value.message, announced: false } : undefined;
 }

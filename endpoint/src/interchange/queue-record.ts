@@ -55,6 +55,13 @@ export class QueueRecord {
 		return this.#latest === undefined ? guess(this.settings.node) : { ...this.#latest, endsAtMs: 0 };
 	}
 
+	/** The same, if such a node could run the task; else a kind that was seen and could. */
+	shapeFor(demand: NodeDemand): NodeShape {
+		const next = this.nextShape;
+		if (couldEverRun(next, demand)) return next;
+		return [...this.shapes].find((shape) => couldEverRun(shape, demand)) ?? next;
+	}
+
 	/** Whether a block of it could run the task; `maybe`: what decides it is not known before a node has come. */
 	couldRun(demand: NodeDemand): "yes" | "no" | "maybe" {
 		if (demand.nodes > this.settings.nodesPerBlock) return "no";

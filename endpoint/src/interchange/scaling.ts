@@ -147,10 +147,12 @@ function serve(
 			left -= fill(block, demand, variant, left, nowMs);
 		}
 	}
-	for (const variant of demand.variants) {
-		for (const queue of queues.values()) {
-			if (left === 0) return;
-			left = open(queue, demand, variant, left, blocks, nowMs);
+	for (const ask of [open, probe]) {
+		for (const variant of demand.variants) {
+			for (const queue of queues.values()) {
+				if (left === 0) return;
+				if (queue.record.longEnough(demand)) left = ask(queue, demand, variant, left, blocks, nowMs);
+			}
 		}
 	}
 }
@@ -165,16 +167,7 @@ function open(
 	nowMs: number,
 ): number {
 	const { record } = queue;
-	const answer = record.couldRun(variant);
-	if (answer === "no" || !record.longEnough(demand)) return tasks;
-	if (answer === "maybe" || !couldEverRun(record.nextShape, variant)) {
-		// One block will tell what its nodes have; the tasks wait for it.
-		if (queue.live.length + queue.started > 0) return queue.live.some(isPending) || queue.started > 0 ? 0 : tasks;
-		if (queue.allowance === 0) return tasks;
-		queue.allowance--;
-		queue.started++;
-		return 0;
-	}
+	if (record.couldRun(variant) !== "yes") return tasks;
 	const { nodesPerBlock, walltimeMs } = record.settings;
 	let left = tasks;
 	while (left > 0 && queue.allowance > 0) {
@@ -182,7 +175,7 @@ function open(
 			id: undefined,
 			queue: record,
 			endsAtMs: nowMs + (walltimeMs ?? Number.POSITIVE_INFINITY),
-			rooms: [{ room: new Room(record.nextShape), nodes: nodesPerBlock, onlyFor: undefined }],
+			rooms: [{ room: new Room(record.shapeFor(variant)), nodes: nodesPerBlock, onlyFor: undefined }],
 			used: false,
 		};
 		const filled = fill(block, demand, variant, left, nowMs);
@@ -193,6 +186,16 @@ function open(
 		if (block.rooms.length > 0) blocks.push(block);
 	}
 	return left;
+}
+
+/** Where it is not known what nodes have, one block will tell; as long as it is on its way all the tasks wait for it. */
+function probe(queue: QueueForecast, _demand: Demand, variant: NodeDemand, tasks: number): number {
+	if (queue.record.couldRun(variant) !== "maybe") return tasks;
+	if (queue.started > 0 || queue.live.some(isPending)) return 0;
+	if (queue.live.length > 0 || queue.allowance === 0) return tasks;
+	queue.allowance--;
+	queue.started++;
+	return 0;
 }
 
 /** Places up to so many tasks in the block. Returns how many it took. */
