@@ -471,6 +471,20 @@ describe("jobs that are started anew", () => {
 		expect(states()).toEqual(["active"]);
 	});
 
+	test("a manager that comes faster than the scheduler's answer is not shut out by it", async () => {
+		await open();
+		supervisor.start("default", 1);
+		await pass(0);
+		const [id = ""] = ids();
+		managers.set(id, 1);
+		supervisor.attached(id, 0, 0);
+		await pass(2_500); // it still says that the job waits
+		scheduler.tell({ state: "running", reason: "" });
+		await pass(40_000);
+		expect(told).toEqual([]);
+		expect(states()).toEqual(["active"]);
+	});
+
 	test("a manager of the new attempt comes before the scheduler tells of it", async () => {
 		const id = await working();
 		expect(supervisor.attached(id, 1, 0)).toBe(true);

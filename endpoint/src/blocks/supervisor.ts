@@ -239,6 +239,7 @@ export class BlockSupervisor {
 	/** After a start: what the scheduler has of ours, and what the list says, are made one. */
 	async #reconcile(): Promise<void> {
 		const { scheduler, log, clock } = this.#options;
+		const askedMs = clock.wallMs();
 		const living = await scheduler.listOurs();
 		const { jobs } = this.#list;
 		const known = jobs.length === 0 ? new Map<JobId, JobStatus>() : await scheduler.poll(jobs);
@@ -257,7 +258,7 @@ export class BlockSupervisor {
 			if (block.state.at === "draining" && this.#options.managersOf(block.id) === 0)
 				this.#unwanted.set(block.id, { end: endedByUs(block.state.reason), graceMs: endGraceMs });
 			log.info({ block: block.id, job }, "blocks: a block of an earlier daemon goes on");
-			if (status) this.#hear(job, status);
+			if (status) this.#hear(job, status, askedMs);
 		}
 		if (living.size > 0) {
 			log.warn({ jobs: [...living.values()] }, "blocks: jobs of this endpoint that nobody knows are ended");
@@ -311,9 +312,10 @@ export class BlockSupervisor {
 
 	async #poll(): Promise<void> {
 		const { scheduler, clock } = this.#options;
+		const askedMs = clock.wallMs();
 		const states = await scheduler.poll(this.#list.jobs);
 		this.#pace.polled(clock.steadyMs());
-		for (const [job, status] of states) this.#hear(job, status);
+		for (const [job, status] of states) this.#hear(job, status, askedMs);
 	}
 
 	async #cancelUnwanted(): Promise<void> {
@@ -341,10 +343,10 @@ export class BlockSupervisor {
 		} else if (this.blocks.some(({ state }) => state.at === "requested")) this.#early.set(job, reason);
 	}
 
-	#hear(job: JobId, status: JobStatus): void {
+	#hear(job: JobId, status: JobStatus, askedMs: number): void {
 		const before = this.#list.ofJob(job);
 		if (!before) return;
-		const { block, end, fence, ending } = hear(before, status, this.#options.clock.wallMs());
+		const { block, end, fence, ending } = hear(before, status, this.#options.clock.wallMs(), askedMs);
 		if (end) {
 			this.#end(block, this.#unwanted.get(block.id)?.end ?? end);
 			return;
