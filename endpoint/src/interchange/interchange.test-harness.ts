@@ -100,6 +100,13 @@ export function died(id: TaskId, signal = "SIGKILL"): Result {
 	});
 }
 
+export const cancelled = (id: TaskId): Result =>
+	create(ResultSchema, {
+		taskId: idToBytes(id),
+		cancelled: true,
+		outcome: { case: "failure", value: { code: "CANCELLED" } },
+	});
+
 export const dispatched = (reactions: readonly Reaction[]): { managerId: string; id: TaskId }[] =>
 	reactions.flatMap((r) => (r.kind === "dispatch" ? r.tasks.map((t) => ({ managerId: r.managerId, id: t.id })) : []));
 export const ended = (reactions: readonly Reaction[]): { id: TaskId; code: string }[] =>

@@ -92,7 +92,7 @@ export class Placement {
 		const lines = new LineHeap();
 		for (const queue of queues.values()) {
 			const head = queue.peek();
-			if (head) lines.add(this.#line(queue, head));
+			if (head && !this.#mayRest(queue, head, nowMs)) lines.add(this.#line(queue, head));
 		}
 		for (let line = lines.best; line !== undefined; line = lines.best) {
 			const found = this.#pick(line, nowMs);
@@ -114,12 +114,24 @@ export class Placement {
 		}
 	}
 
-	#line(queue: DemandQueue, head: HeldTask): Line {
-		const { refused, demand } = queue;
-		const again =
+	/** Whether nodes that have no more room than at the last pass would refuse the head as they did then. */
+	#refusedStill({ refused, demand }: DemandQueue, head: HeldTask): boolean {
+		return (
 			refused !== undefined &&
 			head.priority <= refused.priority &&
-			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter);
+			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter)
+		);
+	}
+
+	/** Nothing has changed for it since the last pass, and it has not waited for so long that nodes are to be kept. */
+	#mayRest(queue: DemandQueue, head: HeldTask, nowMs: number): boolean {
+		if (this.#fresh.length > 0 || !this.#refusedStill(queue, head)) return false;
+		return queue.demand.plain || nowMs - head.queuedAtMs < starvationMs || this.#reservations.has(queue.demand.key);
+	}
+
+	#line(queue: DemandQueue, head: HeldTask): Line {
+		const { demand } = queue;
+		const again = this.#refusedStill(queue, head);
 		const managers = again ? this.#fresh : (this.#open as ManagerRecord[]);
 		if (!again) queue.refused = undefined;
 		return {
