@@ -21,7 +21,7 @@ export interface Wish extends Partial<Omit<Resources, "named" | "variants" | "$t
 	variants?: Wish[];
 }
 
-export function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
+function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
 	return create(ResourcesSchema, {
 		...rest,
 		named: namedOf(named),
