@@ -20,7 +20,7 @@ import { BlockSupervisor } from "../blocks/supervisor.ts";
 import type { EndpointConfig } from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import { Interchange, interchangeDefaults } from "../interchange/interchange.ts";
-import { planBlocks, wantedBlocks } from "../interchange/scaling.ts";
+import type { BlockView, QueueSettings } from "../interchange/queue-view.ts";
 import { Journal } from "../journal/journal.ts";
 import { BlobCache } from "../link/blob-cache.ts";
 import { loadBlockTokens } from "../link/block-token.ts";
@@ -89,7 +89,19 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		onLost: (error) => ending.resolve(error),
 	});
 	const journal = await Journal.open({ ...interchangeDefaults, directory: join(directory, "journal"), log, nowMs });
-	const interchange = new Interchange({ lossLimit: config.lossLimit });
+	const queue = config.queues[0] as QueueConfig;
+	const cores = queue.coresPerNode ?? availableParallelism();
+	const settings: QueueSettings = {
+		...queue,
+		node: {
+			workers: queue.workersPerNode ?? cores,
+			cores,
+			memoryBytes: queue.memoryPerNodeBytes ?? totalmem(),
+			gpus: queue.gpuIds.length,
+			named: queue.resourcesPerNode,
+		},
+	};
+	const interchange = new Interchange({ lossLimit: config.lossLimit, queues: [settings] });
 	interchange.restore(journal.recovered, nowMs());
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
@@ -120,7 +132,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		(batch) => uplink.publishReports(batch, { persistent: true }),
 	);
 
-	const queue = config.queues[0] as QueueConfig;
 	const place = {
 		directory,
 		config,
@@ -192,7 +203,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		log,
 		functionOf: (id) => journal.functionOf(id),
 		events: {
-			attached: (hello) => interchange.attach(hello, nowMs()),
+			attached: (hello) => interchange.attach(hello, nowMs(), queue.name),
 			welcomed(managerId) {
 				const block = supervisor.blocks.find(({ id }) => interchange.attachedManagers(id).includes(managerId));
 				if (block) supervisor.attached(block.id);
@@ -312,40 +323,32 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (interchange.counts().managers === 0 && !interchange.empty) scale();
 	}
 
-	const cores = queue.coresPerNode ?? availableParallelism();
-	const shape = {
-		workers: queue.workersPerNode ?? cores,
-		cores: Math.max(cores, queue.workersPerNode ?? 1),
-		memoryBytes: queue.memoryPerNodeBytes ?? totalmem(),
-		gpus: queue.gpuIds.length,
-		endsAtMs: 0,
-	};
-	const blockLimits = {
-		initial: queue.initBlocks,
-		minimum: queue.minBlocks,
-		maximum: queue.maxBlocks,
-		nodesPerBlock: queue.nodesPerBlock,
-		idleTimeoutMs: queue.idleTimeoutMs,
-	};
 	let scaling: Promise<void> | undefined;
 	function scale(atLeast = 0): void {
 		if (phase === "stopping" || scaling !== undefined) return;
-		const views = supervisor.blocks.map(({ id, state }) => ({
-			id,
-			draining: state.at === "draining",
-			idleSinceMs: state.at === "active" ? interchange.blockIdleSinceMs(id) : undefined,
-		}));
-		const wanted = Math.max(atLeast, wantedBlocks(interchange.demand(), shape, blockLimits));
-		const plan = planBlocks(views, wanted, blockLimits, nowMs());
+		const blocks = supervisor.blocks.map(
+			({ id, state }): BlockView => ({
+				id,
+				queue: queue.name,
+				nodes: queue.nodesPerBlock,
+				state: state.at === "ended" ? "draining" : state.at,
+				reason: "",
+			}),
+		);
+		const plan = interchange.planScaling(
+			{ queues: [{ name: queue.name, keepBlocks: queue.minBlocks, firstBlocks: atLeast }], blocks },
+			nowMs(),
+		);
+		const start = plan.start[0]?.count ?? 0;
 		for (const id of plan.drain) {
 			log.info({ block: id }, "blocks: a block has been idle for long and is given back");
 			supervisor.drain(id, "idle");
 			interchange.drainBlock(id, "the block was idle");
 			turnSoon();
 		}
-		if (plan.start === 0) return;
+		if (start === 0) return;
 		scaling = supervisor
-			.start(plan.start)
+			.start(start)
 			.catch((error: unknown) => log.error({ err: error }, "blocks: no block could be asked for"))
 			.finally(() => {
 				scaling = undefined;
