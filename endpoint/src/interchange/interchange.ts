@@ -189,22 +189,25 @@ export class Interchange {
 		if (manager?.link.at === "attached") manager.link = { at: "silent", sinceMs: nowMs };
 	}
 
-	/** The manager is known to be dead: its process is gone, or its batch job has ended. */
-	lose(managerId: string, reason: string, nowMs: number): void {
+	/**
+	 * The manager is known to be dead: its process is gone, or its batch job has ended. `announced`: the scheduler took the
+	 * node back, so that what ran is no more to blame than what waited.
+	 */
+	lose(managerId: string, reason: string, nowMs: number, announced = false): void {
 		const manager = this.#managers.get(managerId);
 		if (!manager) return;
 		this.#managers.delete(managerId);
 		for (const task of [...manager.tasks.values()].reverse()) {
 			if (task.state.at !== "held") continue;
 			const { running } = task.state;
-			this.#countLoss(task, running, reason, undefined, nowMs);
+			this.#countLoss(task, running && !announced, reason, undefined, nowMs);
 		}
 	}
 
 	/** Every manager of the block is dead. */
-	loseBlock(blockId: string, reason: string, nowMs: number): void {
+	loseBlock(blockId: string, reason: string, nowMs: number, announced = false): void {
 		for (const manager of [...this.#managers.values()]) {
-			if (manager.blockId === blockId) this.lose(manager.id, reason, nowMs);
+			if (manager.blockId === blockId) this.lose(manager.id, reason, nowMs, announced);
 		}
 	}
 
