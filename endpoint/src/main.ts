@@ -9,7 +9,9 @@ import { type EndpointConfig, readConfig, type SchedulerName } from "./config/co
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
+import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
@@ -28,6 +30,8 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	pbs: openPbsScheduler,
+	torque: openTorqueScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */

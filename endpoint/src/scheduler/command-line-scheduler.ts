@@ -2,6 +2,8 @@
  * What is the same for every scheduler that is spoken to by its programs: a repeated submit finds the first one's job,
  * a job that is not told of is not taken for ended, cancelling waits until it is true. A dialect knows the programs.
  */
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
 import type { QueueConfig } from "../config/queue.ts";
 import { endpointMark, formatMark, type JobMark } from "./job-mark.ts";
@@ -30,6 +32,8 @@ export interface JobRecord {
 	readonly status: JobStatus;
 	/** Undefined when the job has none, or this answer does not say. */
 	readonly mark: JobMark | undefined;
+	/** Another server has it now, and is to be asked. */
+	readonly server?: string;
 }
 
 /** What the scheduler said of the jobs it was asked for. Of those in neither it said nothing. */
@@ -39,7 +43,8 @@ export interface Told {
 	readonly gone: ReadonlySet<JobId>;
 }
 
-export type Ask = (argv: readonly [string, ...string[]], input?: string) => Promise<Answer>;
+/** Throws {@link SchedulerSilent} when the answer takes too long. */
+export type Ask = SchedulerCommand["ask"];
 
 export interface Dialect {
 	readonly name: string;
@@ -57,7 +62,7 @@ export interface Dialect {
 	parseSubmitted(stdout: string): JobId | undefined;
 	/** Words of a failed submit which say that nobody decided: the job is not refused. */
 	readonly unreachable: RegExp;
-	/** The scheduler takes no more jobs for now; not a fault of this one. */
+	/** The state of each. Throws {@link SchedulerSilent} when nothing was said of any. */
 	readonly jobs: (ask: Ask, ids: readonly JobId[]) => Promise<Told>;
 	/** Jobs of this user that have not ended and have a mark of this endpoint. Throws {@link SchedulerSilent}. */
 	readonly ours: (ask: Ask, endpoint: string) => Promise<readonly JobRecord[]>;
@@ -76,7 +81,7 @@ export function openCommandLineScheduler(
 ): Scheduler {
 	const { name, environment = {} } = dialect;
 	const command = new SchedulerCommand({ timeoutMs: commandTimeoutMs, log, environment });
-	const ask: Ask = (argv, input) => command.ask(argv, input);
+	const ask: Ask = (...words) => command.ask(...words);
 	const endpoint = endpointMark(directory);
 	const closing = new AbortController();
 	/** Of this process: by block, and when. */
@@ -107,6 +112,8 @@ export function openCommandLineScheduler(
 
 	async function submitNew(spec: BlockSpec): Promise<JobId> {
 		tried.add(spec.blockId);
+		// Schedulers hold or fail a job whose output has no place to go to.
+		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
 		const answer = await dialect.submit(ask, spec, formatMark({ endpoint, blockId: spec.blockId }));
 		const words = wordsOf(answer);
 		if (answer.code !== 0) {
