@@ -85,7 +85,7 @@ function pbsDialect(): Dialect {
 			parallelEnvironment: "that is Grid Engine's",
 		},
 		script: pbsScript,
-		submit: (ask, spec, mark) => ask(["qsub"], pbsScript(spec, mark)),
+		submit: (ask, spec, mark) => ask(["qsub"], pbsScript(spec, mark), "the job's"),
 		parseSubmitted: parsePbsId,
 		unreachable: pbsUnreachable,
 		jobs,

@@ -36,7 +36,7 @@ const torque: Dialect = {
 	idForm: /^\d+(\[\d*\])?(\.[\w.-]+)?$/,
 	lacks: { parallelEnvironment: "that is Grid Engine's" },
 	script: torqueScript,
-	submit: (ask, spec, mark) => ask(["qsub"], torqueScript(spec, mark)),
+	submit: (ask, spec, mark) => ask(["qsub"], torqueScript(spec, mark), "the job's"),
 	parseSubmitted: parsePbsId,
 	unreachable: pbsUnreachable,
 	jobs,
