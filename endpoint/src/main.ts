@@ -16,6 +16,7 @@ import { openLocalScheduler } from "./scheduler/local/local.ts";
 import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
@@ -40,6 +41,7 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	slurm: openSlurmScheduler,
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
 	lsf: openLsfScheduler,
