@@ -4,94 +4,31 @@
  */
 import { newId } from "@errand/proto";
 import type { QueueConfig } from "../config/queue.ts";
-import { type BlockSpec, type JobId, type JobStatus, type Scheduler, SubmitRejected } from "../scheduler/scheduler.ts";
-import type { Clock } from "../service/clock.ts";
-import type { Logger } from "../service/logger.ts";
+import { type JobId, type JobStatus, SubmitRejected } from "../scheduler/scheduler.ts";
 import { type Block, isQueued, jobOf, move, neverActive, toldNothing } from "./block.ts";
 import { BlockList } from "./block-list.ts";
-import { tailOfLog } from "./block-log.ts";
 import { affordable, budgetSentence } from "./budget.ts";
-import { isFailing, noFailures, pauseReason, startFailed, submitFailed, submitWorked, troubleOf } from "./guard.ts";
 import { type BlockEnd, endedByUs, meaningOf } from "./job-end.ts";
 import { hear, newAttempt, running } from "./job-news.ts";
+import { LoneBlocks } from "./lone-blocks.ts";
 import { Pace } from "./pace.ts";
-import { PauseSwitch } from "./pause-switch.ts";
-import { keepScript, secretsOf, thinScripts } from "./script-file.ts";
+import { RunawayGuard } from "./runaway-guard.ts";
+import { SchedulerTurns } from "./scheduler-turns.ts";
+import { keepScript, thinScripts } from "./script-file.ts";
+import type { SupervisorOptions, SupervisorView } from "./supervision.ts";
 
-/** A job that has nodes, and of which no manager has come after this long, is ended: programs start in seconds, file systems stall for minutes. */
-export const managerAttachLimitMs = 600_000;
-/** A block that gives its nodes back and has no manager left gets this long for its job to end by itself. */
-const drainedLimitMs = 30_000;
-/** How long a block may have nodes and no manager, by where it is, and what is said when it is ended for that. */
-const aloneLimits: {
-	readonly [At in Block["state"]["at"]]?: { readonly ms: number; readonly says: string } & Omit<BlockEnd, "reason">;
-} = {
-	starting: {
-		ms: managerAttachLimitMs,
-		says: `its job has run for ${managerAttachLimitMs / 60_000} minutes and no manager of it has come`,
-		announced: false,
-		harmless: false,
-	},
-	active: {
-		ms: managerAttachLimitMs,
-		says: `nothing has been heard of its managers for ${managerAttachLimitMs / 60_000} minutes`,
-		announced: false,
-		harmless: true,
-	},
-	draining: { ms: drainedLimitMs, says: "", announced: true, harmless: true },
-};
 /** After a submit or a lost manager the scheduler is asked within this. */
 const soonMs = 2_000;
 /** What still runs in a block that is ended gets this long. */
 const endGraceMs = 5_000;
 
-export interface SupervisorOptions {
-	readonly scheduler: Scheduler;
-	/** The endpoint's: the list, the scripts and the pause are kept in it. */
-	readonly directory: string;
-	/** The list's file. */
-	readonly path: string;
-	readonly queues: readonly QueueConfig[];
-	readonly pollIntervalMs: number;
-	/** False for this machine: it takes blocks at once. */
-	readonly polite: boolean;
-	readonly budgetNodeHours: number | undefined;
-	readonly specOf: (blockId: string, queue: QueueConfig) => BlockSpec;
-	/** How many managers of the block are attached. */
-	readonly managersOf: (blockId: string) => number;
-	readonly events: SupervisorEvents;
-	readonly clock: Clock;
-	/** 0 to 1. */
-	readonly random?: () => number;
-	readonly log: Logger;
-}
-
-export interface SupervisorEvents {
-	/** All managers of the block are dead. `announced`: what they lost by it is not the tasks' fault. */
-	ended(blockId: string, reason: string, announced: boolean): void;
-	/** Its managers of attempts before this one are to be shut out; undefined: all that have come so far. */
-	fenced(blockId: string, before: number | undefined, reason: string): void;
-	/** The scheduler is about to end it: nothing new is to be given to it. */
-	ending(blockId: string, reason: string): void;
-	/** Something that is worth telling people has changed. */
-	changed(): void;
-}
-
-/** What keeps blocks from coming, besides their turn. */
-export interface SupervisorView {
-	/** Why nothing is asked for until somebody resumes the endpoint. */
-	readonly paused: string | undefined;
-	/** Since when the scheduler has been silent, Unix milliseconds, and how. */
-	readonly silent: { readonly sinceMs: number; readonly reason: string } | undefined;
-	/** For people; empty when all is well. */
-	readonly trouble: string;
-}
-
 export class BlockSupervisor {
 	readonly #options: SupervisorOptions;
 	readonly #list: BlockList;
-	readonly #switch: PauseSwitch;
+	readonly #guard: RunawayGuard;
 	readonly #pace: Pace;
+	readonly #turns: SchedulerTurns;
+	readonly #lone = new LoneBlocks();
 	readonly #queues: ReadonlyMap<string, QueueConfig>;
 	/** Jobs that ended before their submit had returned. */
 	readonly #early = new Map<JobId, string>();
@@ -99,32 +36,38 @@ export class BlockSupervisor {
 	readonly #unwanted = new Map<string, { readonly end: BlockEnd; readonly graceMs: number }>();
 	/** Requested blocks of which the scheduler may have heard: it was silent when it was asked. */
 	readonly #asked = new Set<string>();
-	/** Since when a block has had nodes and no manager, on the steady clock. */
-	readonly #aloneSince = new Map<string, number>();
 	#reconciled = false;
 	#closed = false;
-	#silent: SupervisorView["silent"];
-	#working: Promise<void> | undefined;
 
-	private constructor(options: SupervisorOptions, list: BlockList, pauseSwitch: PauseSwitch) {
+	private constructor(options: SupervisorOptions, list: BlockList, guard: RunawayGuard) {
 		this.#options = options;
 		this.#list = list;
-		this.#switch = pauseSwitch;
-		const { scheduler, queues, pollIntervalMs, polite, clock, random = Math.random } = options;
+		this.#guard = guard;
+		const { scheduler, queues, pollIntervalMs, polite, clock, log, events, random = Math.random } = options;
 		this.#queues = new Map(queues.map((queue) => [queue.name, queue]));
 		this.#pace = new Pace({ pollIntervalMs, polite, random }, clock.steadyMs());
+		const changed = (): void => events.changed();
+		this.#turns = new SchedulerTurns({ pace: this.#pace, clock, log, changed, due: (nowMs) => this.#due(nowMs) });
 		scheduler.onEnded((job, reason) => this.#endedEarly(job, reason));
 	}
 
 	/** Reads what an earlier daemon left. The scheduler is asked by {@link tick}: a silent one does not keep the daemon from starting. */
 	static async open(options: SupervisorOptions): Promise<BlockSupervisor> {
-		const { path, directory, log, clock } = options;
+		const { path, directory, log, clock, queues, specOf, events } = options;
 		const list = await BlockList.open(path, log, clock.steadyMs);
-		const pauseSwitch = await PauseSwitch.open({ directory, log, switched: () => supervisor.#switched() });
-		const supervisor: BlockSupervisor = new BlockSupervisor(options, list, pauseSwitch);
-		// The guard's pause was ended while no daemon was there to see it.
-		const failing = [...list.guards].some(([queue, guard]) => pauseReason(queue, guard) !== undefined);
-		if (failing && !pauseSwitch.pause) list.clearGuards();
+		const guard = await RunawayGuard.open({
+			directory,
+			list,
+			specOf: ({ id, queue: name }) => {
+				const queue = queues.find((one) => one.name === name);
+				return queue && specOf(id, queue);
+			},
+			switched: (isPaused) => (isPaused ? supervisor.#dropWishes() : undefined),
+			changed: () => events.changed(),
+			clock,
+			log,
+		});
+		const supervisor: BlockSupervisor = new BlockSupervisor(options, list, guard);
 		return supervisor;
 	}
 
@@ -134,21 +77,23 @@ export class BlockSupervisor {
 	}
 
 	get view(): SupervisorView {
-		return { paused: this.#switch.pause?.reason, silent: this.#silent, trouble: this.#trouble() };
+		return { paused: this.#guard.paused, silent: this.#turns.silent, trouble: this.#trouble() };
 	}
 
 	/** How many more blocks of the queue may be asked for now: by its limits, the budget, the pause and the guard. */
 	room(queueName: string): number {
 		const queue = this.#queues.get(queueName);
-		if (!queue || this.#switch.pause || this.#closed) return 0;
-		const guard = this.#list.guard(queueName);
-		if (this.#options.clock.steadyMs() < guard.notBeforeMs) return 0;
+		if (!queue || this.#closed) return 0;
 		const own = this.#list.ofQueue(queueName);
-		const queued = own.filter(isQueued).length;
-		const limits = [queue.maxBlocks - own.length, queue.maxQueuedBlocks - queued, this.affordable(queue)];
-		// After a failure one is tried: it must show that it can be done.
-		if (isFailing(guard)) limits.push(1 - own.filter(neverActive).length);
-		return Math.max(0, Math.min(...limits));
+		return Math.max(
+			0,
+			Math.min(
+				queue.maxBlocks - own.length,
+				queue.maxQueuedBlocks - own.filter(isQueued).length,
+				this.affordable(queue),
+				this.#guard.limit(queueName) - own.filter(neverActive).length,
+			),
+		);
 	}
 
 	/** How many more blocks of this queue the budget allows; Infinity without one. */
@@ -174,11 +119,10 @@ export class BlockSupervisor {
 		return number;
 	}
 
-	/** A manager of the block has come. False: it is of an earlier attempt, and is to be shut out. */
+	/** A manager of the block has come. False: of an ended block or an earlier attempt; it is to be shut out. */
 	attached(blockId: string, attempt: number, endsAtMs: number): boolean {
 		const before = this.#list.get(blockId);
-		if (!before) return true;
-		if (attempt < before.attempt) return false;
+		if (!before || attempt < before.attempt) return false;
 		const nowMs = this.#options.clock.wallMs();
 		let block = before;
 		if (attempt > block.attempt) {
@@ -189,8 +133,8 @@ export class BlockSupervisor {
 		const jobId = jobOf(block);
 		if (jobId !== undefined && neverActive(block)) block = move(block, { at: "active", jobId, sinceMs: nowMs });
 		this.#list.put(endsAtMs > 0 ? { ...block, endsAtMs } : block);
-		this.#list.setGuard(block.queue, noFailures);
-		this.#aloneSince.delete(blockId);
+		this.#guard.attached(block.queue);
+		this.#lone.forget(blockId);
 		this.#saveSoon();
 		return true;
 	}
@@ -225,15 +169,17 @@ export class BlockSupervisor {
 	/** Looks at what is due, and sees to it. Call it a few times a second: without blocks it costs nothing. */
 	tick(): void {
 		if (this.#closed) return;
-		const nowMs = this.#options.clock.steadyMs();
-		this.#switch.tick(nowMs);
-		this.#watchAlone(nowMs);
+		this.#guard.tick();
+		const { managersOf, clock } = this.#options;
+		for (const [id, end] of this.#lone.overdue(this.blocks, managersOf, clock.steadyMs()))
+			if (!this.#unwanted.has(id)) this.#unwanted.set(id, { end, graceMs: endGraceMs });
 		this.#work();
 	}
 
 	/** Resolves when nothing is under way at the scheduler, and everything is on disk. */
 	async settled(): Promise<void> {
-		while (this.#working !== undefined) await this.#working;
+		await this.#turns.settled();
+		await this.#guard.settled();
 		await this.#list.written();
 	}
 
@@ -244,7 +190,7 @@ export class BlockSupervisor {
 	async endAll(graceMs: number): Promise<void> {
 		const { scheduler, log } = this.#options;
 		this.#closed = true;
-		while (this.#working !== undefined) await this.#working;
+		await this.#turns.close();
 		const end = endedByUs("the endpoint was stopped");
 		for (const block of this.blocks) {
 			if (jobOf(block) !== undefined) this.drain(block.id, end.reason);
@@ -269,6 +215,7 @@ export class BlockSupervisor {
 	/** Blocks go on. */
 	async close(): Promise<void> {
 		this.#closed = true;
+		await this.#turns.close();
 		await this.settled();
 		this.#options.scheduler.close();
 	}
@@ -276,29 +223,15 @@ export class BlockSupervisor {
 	// --- What is done at the scheduler, one thing at a time
 
 	#work(): void {
-		if (this.#working || this.#closed) return;
-		const work = this.#due();
-		if (!work) return;
-		this.#working = work()
-			.then(
-				() => this.#answered(),
-				(error: unknown) => this.#notAnswered(error as Error),
-			)
-			.finally(() => {
-				this.#working = undefined;
-				this.#work();
-			});
+		if (!this.#closed) this.#turns.go();
 	}
 
-	#due(): (() => Promise<void>) | undefined {
-		const nowMs = this.#options.clock.steadyMs();
-		if (this.#pace.isQuiet(nowMs)) return undefined;
+	#due(nowMs: number): (() => Promise<void>) | undefined {
 		if (!this.#reconciled) return () => this.#reconcile();
 		if (this.#unwanted.size > 0) return () => this.#cancelUnwanted();
-		const requested = this.blocks.find(
-			({ state, id }) => state.at === "requested" && (!this.#switch.pause || this.#asked.has(id)),
-		);
-		if (requested && !this.#list.isResting && this.#pace.takeSubmit(nowMs)) return () => this.#submit(requested);
+		const isPaused = this.#guard.paused !== undefined;
+		const wish = this.blocks.find(({ state, id }) => state.at === "requested" && (!isPaused || this.#asked.has(id)));
+		if (wish && !this.#list.isResting && this.#pace.takeSubmit(nowMs)) return () => this.#submit(wish);
 		if (this.#pace.isPollDue(nowMs) && this.#list.jobs.length > 0) return () => this.#poll();
 		return undefined;
 	}
@@ -355,12 +288,13 @@ export class BlockSupervisor {
 			jobId = await scheduler.submit(spec);
 		} catch (error) {
 			if (!(error instanceof SubmitRejected)) throw error;
-			this.#refused(block, error.message);
+			this.#end(block, endedByUs(`the scheduler refused it: ${error.message}`));
+			this.#guard.refused(block, error.message);
 			return;
 		}
 		this.#asked.delete(block.id);
 		log.info({ block: block.id, queue: block.queue, job: jobId }, "blocks: a block was submitted");
-		this.#list.setGuard(block.queue, submitWorked(this.#list.guard(block.queue)));
+		this.#guard.submitted(block.queue);
 		const current = this.#list.get(block.id);
 		if (current?.state.at === "requested") {
 			const submitted = move(current, { at: "submitted", jobId, sinceMs: clock.wallMs() });
@@ -397,23 +331,6 @@ export class BlockSupervisor {
 		}
 	}
 
-	#answered(): void {
-		this.#pace.answered();
-		if (!this.#silent) return;
-		this.#options.log.info({ sinceMs: this.#silent.sinceMs }, "blocks: the scheduler answers again");
-		this.#silent = undefined;
-		this.#options.events.changed();
-	}
-
-	#notAnswered(error: Error): void {
-		const { clock, log, events } = this.#options;
-		const waitMs = Math.round(this.#pace.silent(clock.steadyMs()));
-		log.warn({ err: error, waitMs }, "blocks: the scheduler does not answer; nothing is known, so nothing changes");
-		const first = !this.#silent;
-		this.#silent = { sinceMs: this.#silent?.sinceMs ?? clock.wallMs(), reason: error.message };
-		if (first) events.changed();
-	}
-
 	// --- What is heard
 
 	#endedEarly(job: JobId, reason: string): void {
@@ -448,86 +365,19 @@ export class BlockSupervisor {
 		this.#options.events.fenced(block.id, before, reason);
 	}
 
-	/** Jobs that have nodes and do nothing with them. */
-	#watchAlone(nowMs: number): void {
-		for (const block of this.blocks) {
-			const { id, state } = block;
-			const limit = aloneLimits[state.at];
-			const rests = state.at !== "draining" && block.told.state !== "running";
-			if (!limit || rests || this.#unwanted.has(id) || this.#options.managersOf(id) > 0) {
-				this.#aloneSince.delete(id);
-				continue;
-			}
-			const since = this.#aloneSince.get(id) ?? nowMs;
-			this.#aloneSince.set(id, since);
-			if (nowMs - since < limit.ms) continue;
-			const reason = state.at === "draining" ? state.reason : limit.says;
-			const { announced, harmless } = limit;
-			this.#unwanted.set(id, { end: { reason, announced, harmless }, graceMs: endGraceMs });
-		}
-	}
-
 	#end(block: Block, { reason, announced, harmless }: BlockEnd): void {
 		const { clock, log, events, directory } = this.#options;
 		const unused = neverActive(block);
 		move(block, { at: "ended", sinceMs: clock.wallMs(), reason, neverActive: unused });
 		this.#list.remove(block, clock.wallMs());
-		for (const kept of [this.#unwanted, this.#asked, this.#aloneSince]) kept.delete(block.id);
-		if (unused && !harmless) void this.#failed(block, reason);
+		this.#unwanted.delete(block.id);
+		this.#asked.delete(block.id);
+		this.#lone.forget(block.id);
+		if (unused && !harmless) this.#guard.failed(block, reason);
 		else log.info({ block: block.id, queue: block.queue, reason }, "blocks: a block has ended");
 		this.#saveSoon();
 		thinScripts(directory, new Set(this.blocks.map(({ id }) => id))).catch(() => undefined);
 		events.ended(block.id, reason, announced);
-	}
-
-	// --- What goes wrong, and who is told
-
-	#refused(block: Block, words: string): void {
-		const { clock, log } = this.#options;
-		const guard = submitFailed(this.#list.guard(block.queue), words, clock.steadyMs());
-		this.#list.setGuard(block.queue, guard);
-		log.error({ block: block.id, queue: block.queue, reason: words }, "blocks: the scheduler refused a block");
-		this.#end(block, endedByUs(`the scheduler refused it: ${words}`));
-		this.#pauseIfFailing(block.queue);
-	}
-
-	async #failed(block: Block, reason: string): Promise<void> {
-		const { clock, log, specOf, events } = this.#options;
-		this.#list.setGuard(block.queue, startFailed(this.#list.guard(block.queue), reason, clock.steadyMs()));
-		log.error({ block: block.id, queue: block.queue, reason }, "blocks: a block ended before its manager came");
-		const queue = this.#queues.get(block.queue);
-		const spec = queue && specOf(block.id, queue);
-		const tail = spec ? await tailOfLog(spec.logPath, secretsOf(spec)) : "";
-		const guard = this.#list.guard(block.queue);
-		if (tail !== "" && guard.failedStarts > 0)
-			this.#list.setGuard(block.queue, { ...guard, reason: `${reason}. Its log ends: ${tail}` });
-		this.#pauseIfFailing(block.queue);
-		this.#saveSoon();
-		events.changed();
-	}
-
-	#pauseIfFailing(queue: string): void {
-		const { clock, log, events } = this.#options;
-		const reason = pauseReason(queue, this.#list.guard(queue));
-		if (reason === undefined || this.#switch.pause) return;
-		log.error({ queue, reason }, "blocks: the endpoint is paused until somebody resumes it");
-		void this.#switch.set({ reason, since: new Date(clock.wallMs()).toISOString(), by: "guard" });
-		this.#dropWishes();
-		events.changed();
-	}
-
-	#switched(): void {
-		const { log, events } = this.#options;
-		const { pause } = this.#switch;
-		if (pause) {
-			log.warn({ reason: pause.reason }, "blocks: the endpoint was paused");
-			this.#dropWishes();
-		} else {
-			log.info({}, "blocks: the endpoint was resumed");
-			this.#list.clearGuards();
-			this.#saveSoon();
-		}
-		events.changed();
 	}
 
 	/** Blocks of which the scheduler has not heard. */
@@ -538,13 +388,16 @@ export class BlockSupervisor {
 	}
 
 	#trouble(): string {
-		const sentences = [...this.#list.guards].map(([queue, guard]) => troubleOf(queue, guard));
-		if (this.#silent)
-			sentences.push(
-				`the scheduler has not answered since ${new Date(this.#silent.sinceMs).toISOString()}: ${this.#silent.reason}`,
-			);
-		if (this.#list.failure !== undefined) sentences.push(`the list of blocks cannot be written: ${this.#list.failure}`);
-		return sentences.filter((sentence) => sentence !== "").join("; ");
+		const { silent } = this.#turns;
+		const since = silent && new Date(silent.sinceMs).toISOString();
+		const { failure } = this.#list;
+		return [
+			this.#guard.trouble,
+			silent ? `the scheduler has not answered since ${since}: ${silent.reason}` : "",
+			failure === undefined ? "" : `the list of blocks cannot be written: ${failure}`,
+		]
+			.filter((sentence) => sentence !== "")
+			.join("; ");
 	}
 
 	#committed(): number {

@@ -1,6 +1,4 @@
 /** What the interchange is told of queues and blocks, to say how many are wanted and why something waits. */
-import type { WaitingSummary } from "@errand/proto/rest";
-
 /** What a node of a queue is expected to have. What is undefined is not known before one of its nodes has come. */
 export interface ExpectedNode {
 	readonly workers?: number | undefined;
@@ -75,16 +73,4 @@ export interface ScalingPlan {
 	readonly drain: readonly string[];
 	/** Blocks that wait at the scheduler and that nothing needs any more. */
 	readonly cancelPending: readonly string[];
-}
-
-/**
- * The calls of the daemon, as the interchange has them:
- * - `new Interchange({ queues })`
- * - `attach(hello, nowMs, queueName)`
- * - `planScaling(view, nowMs)`: about every second and after a group of tasks has come
- * - `waiting(view, nowMs)`: for the heartbeat
- */
-export interface ScalingPort {
-	planScaling(view: ScalingView, nowMs: number): ScalingPlan;
-	waiting(view: ScalingView, nowMs: number): WaitingSummary[];
 }

@@ -19,7 +19,6 @@ import {
 import { summarizeAll } from "../blocks/summary.ts";
 import { BlockSupervisor } from "../blocks/supervisor.ts";
 import type { EndpointConfig } from "../config/config.ts";
-import type { QueueConfig } from "../config/queue.ts";
 import { Interchange, interchangeDefaults } from "../interchange/interchange.ts";
 import { Journal } from "../journal/journal.ts";
 import { BlobCache } from "../link/blob-cache.ts";
@@ -34,13 +33,12 @@ import { Attachments } from "./attachments.ts";
 import { carryOut } from "./carry-out.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { interimScaling } from "./interim-scaling.ts";
 import { takeLease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
 import { managerDirectory, managerSpec } from "./manager-command.ts";
 import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
-import { ScalingDriver } from "./scaling-driver.ts";
+import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
 
 const tickMs = 500;
@@ -100,7 +98,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		log,
 		nowMs: clock.wallMs,
 	});
-	const interchange = new Interchange({ lossLimit: config.lossLimit });
+	const interchange = new Interchange({
+		lossLimit: config.lossLimit,
+		queues: config.queues.map((queue) => queueSettings(queue, config.scheduler === "local")),
+	});
 	interchange.restore(journal.recovered, steadyMs());
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
@@ -307,6 +308,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		// Of all that a manager says this alone is a time of the wall's clock that is compared with ours.
 		const endsAtMs = node?.endsAtMs ?? 0;
 		if (node && endsAtMs > 0) node.endsAtMs += steadyMs() - clock.wallMs();
+		const queueName = supervisor.blocks.find(({ id }) => id === hello.blockId)?.queue ?? "";
 		const isOurs = supervisor.attached(hello.blockId, hello.attempt, endsAtMs);
 		attachments.attach(hello, isOurs);
 		if (!isOurs) {
@@ -316,7 +318,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			);
 			return hello.heldTaskIds.map((bytes) => idFromBytes<TaskId>(bytes));
 		}
-		return interchange.attach(hello, steadyMs());
+		return interchange.attach(hello, steadyMs(), queueName);
 	}
 
 	function turn(): void {
@@ -327,9 +329,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
 	const scaling = new ScalingDriver({
 		supervisor,
-		interchange: Object.assign(interimScaling(interchange, config.queues[0] as QueueConfig), {
-			drainBlock: (blockId: string, reason: string) => interchange.drainBlock(blockId, reason),
-		}),
+		interchange,
 		queues: config.queues,
 		clock,
 		log,

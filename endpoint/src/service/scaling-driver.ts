@@ -1,18 +1,44 @@
 /** Asks the interchange how many blocks it wants, and has the supervisor see to it. */
 
+import { availableParallelism, totalmem } from "node:os";
 import type { BlockSupervisor } from "../blocks/supervisor.ts";
 import { warmBlocks } from "../blocks/warm-window.ts";
 import type { QueueConfig } from "../config/queue.ts";
-import type { BlockView, ClosedQueue, QueueView, ScalingPort, ScalingView } from "../interchange/queue-view.ts";
+import type {
+	BlockView,
+	ClosedQueue,
+	QueueSettings,
+	QueueView,
+	ScalingPlan,
+	ScalingView,
+} from "../interchange/queue-view.ts";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
 
 /** A scheduler that has been silent for less is only slow. */
 const silentAfterMs = 60_000;
 
+/** What the interchange is told of a queue once. Of this machine all is known; of nodes what config.yaml says. */
+export function queueSettings(queue: QueueConfig, isLocal: boolean): QueueSettings {
+	const cores = queue.coresPerNode ?? (isLocal ? availableParallelism() : undefined);
+	return {
+		...queue,
+		node: {
+			workers: queue.workersPerNode ?? cores,
+			cores,
+			memoryBytes: queue.memoryPerNodeBytes ?? (isLocal ? totalmem() : undefined),
+			gpus: queue.gpuIds.length,
+			named: queue.resourcesPerNode,
+		},
+	};
+}
+
 export interface ScalingDriverOptions {
 	readonly supervisor: BlockSupervisor;
-	readonly interchange: ScalingPort & { drainBlock(blockId: string, reason: string): void };
+	readonly interchange: {
+		planScaling(view: ScalingView, nowMs: number): ScalingPlan;
+		drainBlock(blockId: string, reason: string): void;
+	};
 	readonly queues: readonly QueueConfig[];
 	readonly clock: Clock;
 	readonly log: Logger;
