@@ -10,8 +10,14 @@ import { readPause, removePause, writePause } from "./blocks/pause-file.ts";
 import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
+import { openFluxScheduler } from "./scheduler/flux/flux.ts";
+import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
+import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
+import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
+import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
@@ -35,6 +41,12 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	slurm: openSlurmScheduler,
+	pbs: openPbsScheduler,
+	torque: openTorqueScheduler,
+	lsf: openLsfScheduler,
+	htcondor: openCondorScheduler,
+	flux: openFluxScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */

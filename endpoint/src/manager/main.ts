@@ -1,7 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import {
 	create,
@@ -20,6 +19,7 @@ import { Manager } from "./manager.ts";
 import { gpuEnvironment } from "./node-share.ts";
 import { readOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
+import { RankLaunch, withoutLaunch } from "./rank-launch.ts";
 import { managerMarker, openSentinel } from "./sentinel.ts";
 import { workerCommand } from "./worker-command.ts";
 
@@ -51,11 +51,12 @@ const {
 	...inherited
 } = process.env;
 for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
-const workerEnvironment = {
-	...(inherited as Record<string, string>),
+const workerEnvironment: Record<string, string> = {
+	...withoutLaunch(inherited as Record<string, string>),
 	ERRAND_CORES: "1",
 	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
 	...options.environment,
+	...options.jobEnvironment,
 	[managerMarker]: managerId,
 	ERRAND_MODULE_ROOT: options.moduleRoot,
 	ERRAND_SPILL_DIRECTORY: spillDirectory,
@@ -63,11 +64,12 @@ const workerEnvironment = {
 };
 
 const outbox = new Outbox();
-const place = { host: hostname(), blockId: options.blockId, managerId };
+const place = { host: options.host, blockId: options.blockId, managerId };
 const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
 	worker: (kind: WorkerKind) => ({
 		kind,
 		command: workerCommand(kind, options.python),
@@ -127,10 +129,12 @@ function hello(): ManagerMessage {
 			gpuIds: [...options.gpuIds],
 			maxWorkers: options.maxWorkers,
 			endsAtMs: options.endsAtMs,
+			named: Object.entries(options.named).map(([name, amount]) => ({ name, amount })),
 		},
 		heldTaskIds: manager.heldTaskIds,
 		unacknowledgedTaskIds: outbox.unacknowledged,
 		version,
+		attempt: options.attempt,
 	});
 	return create(ManagerMessageSchema, { message: { case: "hello", value } });
 }

@@ -5,7 +5,20 @@ import { failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripte
 
 describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 	test("no core, byte or GPU index is given twice, and everything given back can be given again", () => {
-		const wish = fc.record({ cores: fc.nat(5), memoryBytes: fc.nat(120), gpus: fc.nat(4) });
+		const wish = fc.record({
+			cores: fc.nat(5),
+			memoryBytes: fc.nat(120),
+			gpus: fc.oneof(
+				fc.nat(4),
+				fc.integer({ min: 1, max: 9 }).map((tenths) => tenths / 10),
+			),
+			nodes: fc.constantFrom(0, 1, 2),
+			ranksPerNode: fc.nat(3),
+			named: fc.array(fc.record({ name: fc.constantFrom("license", "disk"), amount: fc.nat(30).map((n) => n / 10) }), {
+				maxLength: 2,
+			}),
+		});
+		const total = { cores: 4, memoryBytes: 100, gpuIds: ["0", "1", "2"], named: { license: 2, disk: 0.5 } };
 		const steps = fc.array(
 			fc.oneof(
 				wish.map((wish) => ({ wish })),
@@ -15,7 +28,7 @@ describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 		);
 		fc.assert(
 			fc.property(steps, (steps) => {
-				const node = new NodeShare({ cores: 4, memoryBytes: 100, gpuIds: ["0", "1", "2"] }, 3);
+				const node = new NodeShare(total, 3);
 				const out: Share[] = [];
 				for (const step of steps) {
 					if ("give" in step) {
@@ -26,18 +39,23 @@ describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 					const share = node.take(step.wish);
 					if (share !== undefined) out.push(share);
 					if (node.refusal(step.wish) !== undefined) expect(share).toBeUndefined();
-					const gpus = out.flatMap((one) => one.gpuIds);
-					expect(new Set(gpus).size).toBe(gpus.length);
-					expect(out.reduce((sum, one) => sum + one.cores, 0)).toBeLessThanOrEqual(4);
-					expect(out.reduce((sum, one) => sum + one.memoryBytes, 0)).toBeLessThanOrEqual(100);
-					expect(out.length).toBeLessThanOrEqual(3);
+					const sum = (of: (share: Share) => number) => out.reduce((all, one) => all + of(one), 0);
+					for (const [device, id] of total.gpuIds.entries()) {
+						const users = out.filter((one) => one.gpuIds.includes(id));
+						expect(users.every((one) => one.devices.devices.includes(device))).toBe(true);
+						expect(users.reduce((all, one) => all + one.devices.units, 0)).toBeLessThanOrEqual(10_000);
+					}
+					expect(sum((one) => one.cores)).toBeLessThanOrEqual(4);
+					expect(sum((one) => one.memoryBytes)).toBeLessThanOrEqual(100);
+					expect(sum((one) => one.slots)).toBeLessThanOrEqual(3);
+					expect(sum((one) => one.named.license ?? 0)).toBeLessThanOrEqual(2.00001);
+					expect(sum((one) => one.named.disk ?? 0)).toBeLessThanOrEqual(0.50001);
+					if (step.wish.nodes > 1 && share !== undefined) expect(out).toEqual([share]);
 				}
 				for (const share of out) node.give(share);
-				expect(node.take({ cores: 4, memoryBytes: 100, gpus: 3 })).toEqual({
-					cores: 4,
-					memoryBytes: 100,
-					gpuIds: ["0", "1", "2"],
-				});
+				const whole = node.take({ cores: 0, memoryBytes: 0, gpus: 0, nodes: 2, ranksPerNode: 0, named: [] });
+				expect(whole).toMatchObject({ cores: 4, memoryBytes: 100, gpuIds: ["0", "1", "2"], named: total.named });
+				expect(node.take({ cores: 1, memoryBytes: 0, gpus: 0, nodes: 1, ranksPerNode: 0, named: [] })).toBeUndefined();
 			}),
 		);
 	});

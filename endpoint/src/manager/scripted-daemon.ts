@@ -20,7 +20,6 @@ import {
 	type Hello,
 	type ManagerMessage,
 	type Report,
-	type Resources,
 	ResourcesSchema,
 	type Result,
 	Runtime,
@@ -53,7 +52,8 @@ export interface Submission {
 	args?: unknown[];
 	kwargs?: Record<string, unknown>;
 	as?: Serialization;
-	resources?: Partial<Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">>;
+	resources?: Parameters<typeof create<typeof ResourcesSchema>>[1];
+	hosts?: string[];
 	resultSerializers?: string[];
 	payloadReference?: BlobReference;
 }
@@ -168,6 +168,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			resources,
 			resultSerializers = [],
 			payloadReference,
+			hosts = [],
 		} = submission;
 		const payload = pack([joinBuffer(as, JSON.stringify(args)), joinBuffer(as, JSON.stringify(kwargs))]);
 		return create(TaskSchema, {
@@ -178,6 +179,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			...(payloadReference === undefined ? {} : { payloadReference }),
 			...(resources === undefined ? {} : { resources: create(ResourcesSchema, resources) }),
 			resultSerializers,
+			hosts,
 		});
 	}
 

@@ -48,6 +48,13 @@ export interface WorkerSettings {
 	outputLimitBytes: number;
 }
 
+/** What one task finds, beyond what its worker has. */
+export interface RunTerms {
+	environment: Record<string, string>;
+	/** Before a command's own words. */
+	launchWords: readonly string[];
+}
+
 type Life = "starting" | "ready" | "ending" | "gone";
 const mayFollow: { readonly [L in Life]: readonly Life[] } = {
 	starting: ["ready", "ending", "gone"],
@@ -118,7 +125,7 @@ export class WorkerProcess {
 	}
 
 	/** Queues the task's frames; {@link flush} sends them. */
-	send(task: HeldTask, environment: Record<string, string>, inlineLimitBytes: number, nowMs: number): void {
+	send(task: HeldTask, terms: RunTerms, inlineLimitBytes: number, nowMs: number): void {
 		const function_ = keyOf(task.definition.id);
 		if (!this.#loaded.has(function_)) {
 			this.#loaded.add(function_);
@@ -135,7 +142,8 @@ export class WorkerProcess {
 				payload: byReference ? new Uint8Array() : task.message.payload,
 				payloadPath: task.payloadPath,
 				sandboxDirectory: this.sandbox,
-				environment,
+				...terms,
+				launchWords: [...terms.launchWords],
 				resultSerializers: task.message.resultSerializers,
 				inlineLimitBytes,
 				walltimeMs: task.resources.walltimeMs,
