@@ -1,6 +1,6 @@
 /** A private Grid Engine cell of one host: own ports and directory, jobs of an ordinary user, all gone afterwards. */
 import { type ExecFileException, execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -14,6 +14,8 @@ export interface TestGridEngine {
 	readonly environment: Readonly<Record<string, string>>;
 	/** Who submits. Root's jobs are no example: Grid Engine does not kill all of their processes. */
 	readonly user: { readonly name: string; readonly uid: number; readonly gid: number };
+	/** What root has written into this directory is the user's whenever a program is called in their name. */
+	give(directory: string): void;
 	/** A program of Grid Engine, as its administrator; resolves with stdout. */
 	administer(program: string, ...words: string[]): Promise<string>;
 	/** kill -9 of the qmaster, as in a crash. */
@@ -103,7 +105,7 @@ class PrivateCell implements TestGridEngine {
 		for (const program of ["qsub", "qstat", "qdel", "qacct", "qhold", "qalter", "qrsh"])
 			await writeFile(
 				this.#at(`bin/${program}`),
-				`#!/bin/sh\nexport HOME=${this.#user.home}\nexec setpriv --reuid=${uid} --regid=${gid} --clear-groups ${tools}/${program} "$@"\n`,
+				`#!/bin/sh\nif [ -s ${this.#at("gift")} ]; then chown -R ${uid}:${gid} "$(cat ${this.#at("gift")})"; fi\nexport HOME=${this.#user.home}\nexec setpriv --reuid=${uid} --regid=${gid} --clear-groups ${tools}/${program} "$@"\n`,
 				{ mode: 0o755 },
 			);
 		const place = `${root}/default/common;${this.#at("spool/qmaster")}`;
@@ -169,7 +171,11 @@ class PrivateCell implements TestGridEngine {
 					}),
 				),
 			);
-		await this.administer("qconf", "-Aprj", await this.#write("project", "name chemistry\noticket 0\nfshare 0\nacl NONE\nxacl NONE\n"));
+		await this.administer(
+			"qconf",
+			"-Aprj",
+			await this.#write("project", "name chemistry\noticket 0\nfshare 0\nacl NONE\nxacl NONE\n"),
+		);
 		// Grid Engine's own template of a queue names every attribute that this version has.
 		const template = await this.administer("qconf", "-sq");
 		for (const [name, limit] of Object.entries(queues)) {
@@ -196,6 +202,10 @@ class PrivateCell implements TestGridEngine {
 		});
 	}
 
+	give(directory: string): void {
+		writeFileSync(this.#at("gift"), directory);
+	}
+
 	administer(program: string, ...words: string[]): Promise<string> {
 		return new Promise((resolve, reject) => {
 			execFile(
@@ -203,7 +213,9 @@ class PrivateCell implements TestGridEngine {
 				words,
 				{ env: { ...process.env, ...this.#cellEnvironment, LC_ALL: "C" }, timeout: commandLimitMs },
 				(error: ExecFileException | null, stdout, stderr) =>
-					error ? reject(new Error(`${program} ${words.join(" ")}: ${stderr}${stdout}`, { cause: error })) : resolve(stdout),
+					error
+						? reject(new Error(`${program} ${words.join(" ")}: ${stderr}${stdout}`, { cause: error }))
+						: resolve(stdout),
 			);
 		});
 	}
@@ -301,4 +313,3 @@ function withSettings(text: string, changed: Readonly<Record<string, string>>): 
 		.map((line) => [line.split(/\s+/, 1)[0] as string, line.replace(/^\S+\s+/, "")] as const);
 	return settingsText({ ...Object.fromEntries(settings), ...changed });
 }
-
