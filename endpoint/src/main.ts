@@ -8,6 +8,7 @@ import pino from "pino";
 import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
+import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openDaemon } from "./service/daemon.ts";
@@ -28,6 +29,7 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	gridengine: openGridEngineScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
