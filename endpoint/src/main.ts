@@ -11,6 +11,7 @@ import { defaultConfigText } from "./config/default-config.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
@@ -30,6 +31,7 @@ const schedulers: {
 } = {
 	local: openLocalScheduler,
 	gridengine: openGridEngineScheduler,
+	ssh: openSshScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
