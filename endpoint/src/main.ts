@@ -12,12 +12,14 @@ import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
 import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
+import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
+import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
@@ -47,6 +49,8 @@ const schedulers: {
 	lsf: openLsfScheduler,
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
+	gridengine: openGridEngineScheduler,
+	ssh: openSshScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
