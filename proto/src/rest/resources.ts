@@ -79,7 +79,12 @@ function contradictionsOf(way: Way): [key: string, says: string][] {
 	if (all !== undefined && ranks !== undefined && count * ranks !== all)
 		found.push(["num_ranks", `is ${all}, and ${count} nodes of ${ranks} ranks are ${count * ranks}`]);
 	else if (!Number.isInteger(count) || !Number.isInteger(ranksPerNode))
-		found.push(["num_ranks", `is ${all}, which ${nodes ?? num_nodes} nodes cannot share evenly`]);
+		found.push([
+			"num_ranks",
+			ranks === undefined
+				? `is ${all}, which ${count} nodes cannot share evenly`
+				: `is ${all}, which nodes of ${ranks} ranks cannot make up`,
+		]);
 	if (Object.keys(resources).length > mostNamed) found.push(["resources", `has more than ${mostNamed} names`]);
 	for (const name of Object.keys(resources))
 		if (ownWords.has(name.toLowerCase())) found.push(["resources", `has "${name}", which has a key of its own`]);
