@@ -44,7 +44,8 @@ export class WaitingNotes {
 		const news = newsOf(told, nowMs);
 		if (news === undefined || this.#said.get(key) === news) return;
 		this.#said.set(key, news);
-		this.#context.note(told.word === null ? told.sentence : `Waiting (${told.word}): ${told.sentence}`);
+		const trouble = told.trouble === null || told.word === "paused" ? "" : `\nTrouble there: ${told.trouble}`;
+		this.#context.note((told.word === null ? told.sentence : `Waiting (${told.word}): ${told.sentence}`) + trouble);
 	}
 
 	/** Looks until the task has ended or `stop` is called. What cannot be asked is not said: who waits has an eye on it. */
@@ -74,8 +75,9 @@ const keyOf = ({ endpoint_id, resources }: Pick<Waiting, "endpoint_id" | "resour
 	`${endpoint_id} ${JSON.stringify(resources)}`;
 
 /** What would be said, in a word; undefined when there is nothing to say. */
-function newsOf({ word, endpoint_status, since }: Explanation, nowMs: number): string | undefined {
+function newsOf({ word, endpoint_status, since, trouble }: Explanation, nowMs: number): string | undefined {
 	if (endpoint_status === "offline") return "absent";
 	if (word === null) return undefined;
+	if (trouble !== null && word !== "paused") return `${word} ${trouble}`;
 	return passing.words.has(word) && nowMs - Date.parse(since) < passing.afterMs ? undefined : word;
 }
