@@ -40,7 +40,9 @@ export class WaitingNotes {
 		const nowMs = this.#context.now();
 		if (nowMs - (this.#askedMs.get(key) ?? Number.NEGATIVE_INFINITY) < firstLookMs) return;
 		this.#askedMs.set(key, nowMs);
-		const told = await this.#client.explainTask(task.id);
+		// What cannot be asked is not said: whoever waits has an eye on the task itself.
+		const told = await this.#client.explainTask(task.id).catch(() => undefined);
+		if (told === undefined) return;
 		const news = newsOf(told, nowMs);
 		if (news === undefined || this.#said.get(key) === news) return;
 		this.#said.set(key, news);
@@ -48,7 +50,7 @@ export class WaitingNotes {
 		this.#context.note((told.word === null ? told.sentence : `Waiting (${told.word}): ${told.sentence}`) + trouble);
 	}
 
-	/** Looks until the task has ended or `stop` is called. What cannot be asked is not said: who waits has an eye on it. */
+	/** Looks until the task has ended or `stop` is called. */
 	watch(id: TaskId): { stop(): void } {
 		const stopped = Promise.withResolvers<void>();
 		let going = true;

@@ -164,21 +164,19 @@ describe("an executor", () => {
 	});
 
 	test("BAL-5: an MPI program asks for its ranks; what the executor says goes before it", async () => {
-		await using executor = open({ walltimeMs: 5_000 });
-		const solver = mpi("./solver {n}", { nodes: 2, ranksPerNode: 8, environment: { A: "1" } });
+		await using executor = open({ resources: { priority: 1 } });
+		const solver = mpi("./solver {n}", { nodes: 2, ranksPerNode: 8, walltimeMs: 9_000, expectedMs: 5_000 });
 		const asked = async (from: Executor): Promise<unknown> => {
 			const future = from.submit(solver, { n: 1 });
 			const { cmd } = await future;
 			expect(cmd).toBe("./solver {n}");
 			return cloud.tasks.get(String(future.taskId))?.resources;
 		};
-		expect(await asked(executor)).toEqual({ nodes: 2, ranks_per_node: 8, walltime_ms: 5_000 });
-		expect(await asked(executor.with({ resources: { nodes: 4, gpus: 1 } }))).toEqual({
-			nodes: 4,
-			ranks_per_node: 8,
-			gpus: 1,
-		});
-		expect(await asked(executor)).toEqual({ nodes: 2, ranks_per_node: 8, walltime_ms: 5_000 });
+		const own = { nodes: 2, ranks_per_node: 8, walltime_ms: 9_000, expected_ms: 5_000 };
+		expect(await asked(executor)).toEqual({ ...own, priority: 1 });
+		const larger = executor.with({ resources: { nodes: 4, gpus: 1 }, walltimeMs: 20_000 });
+		expect(await asked(larger)).toEqual({ ...own, nodes: 4, gpus: 1, walltime_ms: 20_000 });
+		expect(await asked(executor)).toEqual({ ...own, priority: 1 });
 	});
 
 	test("NEW-8: a future says why its task waits, and that it does not when it has ended", async () => {

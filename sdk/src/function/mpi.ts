@@ -9,6 +9,8 @@ export interface MpiOptions extends ShellOptions {
 	nodes?: number;
 	/** Processes on each node; 1 unless told. What `executor.with({ resources: { ranksPerNode } })` says goes before it. */
 	ranksPerNode?: number;
+	/** Milliseconds it is expected to take: it is not started on nodes that have less time left. The walltime unless told. */
+	expectedMs?: number;
 }
 
 /**
@@ -25,6 +27,14 @@ export function mpi<const Template extends string>(
 	template: Template,
 	options: MpiOptions = {},
 ): RemoteFunction<ShellArguments<Template>, ShellResult> {
-	const { nodes = 1, ranksPerNode = 1, ...others } = options;
-	return { ...shell(template, others), resources: toSpecification({ resources: { nodes, ranksPerNode } }) };
+	const { nodes = 1, ranksPerNode = 1, expectedMs, ...others } = options;
+	const { walltimeMs } = others;
+	return {
+		...shell(template, others),
+		resources: toSpecification({
+			resources: { nodes, ranksPerNode },
+			...(walltimeMs === undefined ? {} : { walltimeMs }),
+			...(expectedMs === undefined ? {} : { expectedMs }),
+		}),
+	};
 }
