@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 /** `errand-endpoint`: the daemon of one endpoint directory. The only file that knows the concrete schedulers. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
-import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
+import { type EndpointConfig, readConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
-import { defaultConfigText } from "./config/default-config.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openDaemon } from "./service/daemon.ts";
@@ -15,10 +14,17 @@ import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
+import { writeInitialConfig } from "./sites/initial-config.ts";
+import { AnswerFault } from "./sites/site.ts";
+import { sitesFolder } from "./sites/site-files.ts";
+import { survey, thisMachine } from "./sites/survey.ts";
 import { openCloudClient } from "./uplink/cloud-client.ts";
 
 const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
-       errand-endpoint init DIR --name NAME     write its config.yaml, unless there is one
+       errand-endpoint survey NAME [--site SITE] [--scheduler WORD] [--detect]
+                                                what this machine is, and what is to be asked, as JSON
+       errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...]
+                                                write its config.yaml, unless there is one
        errand-endpoint doctor DIR [--json]      look for what keeps it from working
        errand-endpoint --version`;
 
@@ -86,13 +92,6 @@ async function run(directory: string): Promise<number> {
 	}
 }
 
-function init(directory: string, name: string): number {
-	mkdirSync(directory, { recursive: true, mode: 0o700 });
-	const path = join(directory, "config.yaml");
-	if (!existsSync(path)) writeFileSync(path, defaultConfigText(name), { mode: 0o600 });
-	return exitStatus.ok;
-}
-
 const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
 
 async function doctor(directory: string, json: boolean): Promise<number> {
@@ -104,6 +103,17 @@ async function doctor(directory: string, json: boolean): Promise<number> {
 	return checks.some(({ state }) => state === "fault") ? exitStatus.fault : exitStatus.ok;
 }
 
+/** `--set walltime=2h`: a later one for the same setting wins. */
+function answersOf(words: readonly string[]): Record<string, string> {
+	return Object.fromEntries(
+		words.map((word) => {
+			const at = word.indexOf("=");
+			if (at < 1) throw new TypeError(`--set ${word}: a setting, =, and its value`);
+			return [word.slice(0, at).trim(), word.slice(at + 1).trim()];
+		}),
+	);
+}
+
 async function main(argv: readonly string[]): Promise<number> {
 	const { values, positionals } = parseArgs({
 		args: [...argv],
@@ -111,6 +121,9 @@ async function main(argv: readonly string[]): Promise<number> {
 		options: {
 			name: { type: "string" },
 			scheduler: { type: "string" },
+			site: { type: "string" },
+			set: { type: "string", multiple: true, default: [] },
+			detect: { type: "boolean", default: false },
 			json: { type: "boolean", default: false },
 			version: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
@@ -127,13 +140,24 @@ async function main(argv: readonly string[]): Promise<number> {
 	const [verb, place, ...more] = positionals;
 	if (place === undefined || more.length > 0) throw new TypeError("which directory?");
 	const directory = resolve(place);
-	if (values.scheduler !== undefined && !Object.hasOwn(schedulers, values.scheduler))
-		throw new TypeError(`scheduler "${values.scheduler}" is not one of: ${Object.keys(schedulers).join(", ")}`);
+	const scheduler = schedulerNames.find((name) => name === values.scheduler);
+	if (values.scheduler !== undefined && scheduler === undefined)
+		throw new TypeError(`scheduler "${values.scheduler}" is not one of: ${schedulerNames.join(", ")}`);
+	const { site, detect } = values;
+	const sites = sitesFolder(mainFile, process.env);
 	switch (verb) {
 		case "run":
 			return await run(directory);
-		case "init":
-			return init(directory, values.name ?? basename(directory));
+		case "survey": {
+			const found = await survey({ name: place, site, scheduler, detect }, sites, thisMachine(process.env));
+			process.stdout.write(`${JSON.stringify(found)}\n`);
+			return exitStatus.ok;
+		}
+		case "init": {
+			const name = values.name ?? basename(directory);
+			writeInitialConfig(directory, { name, site, scheduler, answers: answersOf(values.set) }, sites);
+			return exitStatus.ok;
+		}
 		case "doctor":
 			return await doctor(directory, values.json);
 		default:
@@ -147,6 +171,6 @@ main(process.argv.slice(2)).then(
 		// Wrong use of the command line comes as a TypeError, parseArgs's own ones too.
 		const wrongUse = error instanceof TypeError && !(error.cause instanceof Error);
 		process.stderr.write(`errand-endpoint: ${(error as Error).message}\n${wrongUse ? `${usage}\n` : ""}`);
-		process.exit(wrongUse ? exitStatus.usage : exitStatusOf(error));
+		process.exit(wrongUse || error instanceof AnswerFault ? exitStatus.usage : exitStatusOf(error));
 	},
 );
