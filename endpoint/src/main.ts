@@ -7,11 +7,14 @@ import { parseArgs } from "node:util";
 import pino from "pino";
 import { type EndpointConfig, readConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
+import { duration } from "./config/quantities.ts";
+import type { Check } from "./doctor/check.ts";
+import { examine } from "./doctor/doctor.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openDaemon } from "./service/daemon.ts";
-import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
+import { silentLogger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
 import { writeInitialConfig } from "./sites/initial-config.ts";
@@ -25,7 +28,8 @@ const usage = `usage: errand-endpoint run DIR                 serve the endpoint
                                                 what this machine is, and what is to be asked, as JSON
        errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...]
                                                 write its config.yaml, unless there is one
-       errand-endpoint doctor DIR [--json]      look for what keeps it from working
+       errand-endpoint doctor DIR [--json] [--online] [--canary [--queue NAME] [--timeout TIME]]
+                                                look for what keeps it from working
        errand-endpoint --version`;
 
 const mainFile = fileURLToPath(import.meta.url);
@@ -46,11 +50,6 @@ function version(): string {
 
 async function run(directory: string): Promise<number> {
 	const config = readConfig(directory);
-	const openScheduler = schedulers[config.scheduler];
-	if (openScheduler === undefined)
-		throw new Error(
-			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
-		);
 	const credentials = readCredentials(directory);
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
 	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
@@ -63,7 +62,7 @@ async function run(directory: string): Promise<number> {
 		config,
 		version: version(),
 		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler: openScheduler({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config),
+		scheduler: openScheduler(config, directory, log),
 		managerProgram: managerProgram(mainFile, process.env),
 		log,
 		signal: stopping.signal,
@@ -94,8 +93,33 @@ async function run(directory: string): Promise<number> {
 
 const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
 
-async function doctor(directory: string, json: boolean): Promise<number> {
-	const checks = await examine(directory, managerProgram(mainFile, process.env));
+function openScheduler(config: EndpointConfig, directory: string, log: SchedulerOptions["log"]): Scheduler {
+	const open = schedulers[config.scheduler];
+	if (open === undefined)
+		throw new Error(
+			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
+		);
+	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
+}
+
+interface DoctorRequest {
+	readonly json: boolean;
+	readonly online: boolean;
+	readonly canary: { readonly queue: string | undefined; readonly waitMs: number } | undefined;
+}
+
+async function doctor(directory: string, { json, online, canary }: DoctorRequest): Promise<number> {
+	const stopping = new AbortController();
+	for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.abort());
+	const checks = await examine({
+		directory,
+		managerProgram: managerProgram(mainFile, process.env),
+		openScheduler: (config, place) => openScheduler(config, place, silentLogger),
+		online,
+		canary,
+		tell: (sentence) => process.stderr.write(`canary: ${sentence}\n`),
+		signal: stopping.signal,
+	});
 	const lines = checks.map(
 		({ state, name, says, next }) => `${marks[state]} ${name}: ${says}${next ? `\n        ${next}` : ""}`,
 	);
@@ -124,6 +148,10 @@ async function main(argv: readonly string[]): Promise<number> {
 			site: { type: "string" },
 			set: { type: "string", multiple: true, default: [] },
 			detect: { type: "boolean", default: false },
+			online: { type: "boolean", default: false },
+			canary: { type: "boolean", default: false },
+			queue: { type: "string" },
+			timeout: { type: "string", default: "10m" },
 			json: { type: "boolean", default: false },
 			version: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
@@ -158,8 +186,11 @@ async function main(argv: readonly string[]): Promise<number> {
 			writeInitialConfig(directory, { name, site, scheduler, answers: answersOf(values.set) }, sites);
 			return exitStatus.ok;
 		}
-		case "doctor":
-			return await doctor(directory, values.json);
+		case "doctor": {
+			const waitMs = duration.parse(values.timeout);
+			const canary = values.canary ? { queue: values.queue, waitMs } : undefined;
+			return await doctor(directory, { json: values.json, online: values.online, canary });
+		}
 		default:
 			throw new TypeError(`there is no verb "${verb}"`);
 	}
