@@ -11,7 +11,9 @@ import { duration } from "./config/quantities.ts";
 import type { Check } from "./doctor/check.ts";
 import { examine } from "./doctor/doctor.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
+import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
 import { silentLogger } from "./service/logger.ts";
@@ -38,6 +40,8 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	pbs: openPbsScheduler,
+	torque: openTorqueScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
