@@ -10,9 +10,11 @@ import { readCredentials } from "./config/credentials.ts";
 import { duration } from "./config/quantities.ts";
 import type { Check } from "./doctor/check.ts";
 import { examine } from "./doctor/doctor.ts";
+import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
@@ -40,6 +42,8 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	slurm: openSlurmScheduler,
+	gridengine: openGridEngineScheduler,
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
 };

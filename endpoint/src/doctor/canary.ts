@@ -231,6 +231,11 @@ function notInTime(job: JobId, status: JobStatus, waitMs: number): Verdict {
 			"nodes do not reach this machine: say link_addresses (an interface like ib0 or hsn0), and link_port when a firewall lets only some ports in",
 		);
 	const why = status.reason === "" ? "" : `: ${status.reason}`;
+	if (status.state === "held")
+		return fault(
+			`job ${job} is held${why}; it was cancelled`,
+			"no time lets it go: another queue or account in config.yaml, or ask the site",
+		);
 	return warning(
 		`job ${job} was still ${status.state} after ${seconds} s${why}; it was cancelled`,
 		"wait longer with --timeout, or take a queue for short jobs",

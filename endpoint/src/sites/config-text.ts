@@ -19,8 +19,12 @@ export function configText(
 ): string {
 	const document = new Document(site.config.clone() as YAMLMap);
 	document.commentBefore = header(site, name);
-	for (const [setting, typed] of Object.entries(answers)) answer(document, setting, typed);
-	dropOpen(document, site);
+	for (const [setting, typed] of Object.entries(answers)) {
+		const becomes = site.ask.find((question) => question.setting === setting)?.becomes;
+		if (becomes === undefined) answer(document, setting, typed);
+		else if (typed !== "") addLine(document, becomes.setting, becomes.line, typed);
+	}
+	dropOpen(document, site, answers);
 	if (site.interface !== undefined && answers.link_addresses === undefined) {
 		document.set("link_addresses", document.createNode([site.interface], { flow: true }));
 		explain(document, "link_addresses", " The interface of this machine that nodes reach it by.");
@@ -80,6 +84,12 @@ function meaningOf(setting: string, typed: string): unknown {
 	return isOfKind(setting, meant) || !isOfKind(setting, typed) ? meant : typed;
 }
 
+function addLine(document: Document, setting: string, line: string, typed: string): void {
+	if (/["\n\r]/.test(typed)) throw new AnswerFault(`${JSON.stringify(typed)}: a word without quotes and line ends`);
+	const before: unknown = document.get(setting);
+	document.set(setting, `${typeof before === "string" ? before : ""}${line.replace("{}", () => typed)}\n`);
+}
+
 function isOfKind(setting: string, value: unknown): boolean {
 	try {
 		parseConfig(new Document({ scheduler: "slurm", [setting]: value }).toString(), "config.yaml", "/");
@@ -91,8 +101,10 @@ function isOfKind(setting: string, value: unknown): boolean {
 }
 
 /** What nobody answered: an error when it must be known, otherwise a comment. */
-function dropOpen(document: Document, site: Site): void {
-	const missing: string[] = [];
+function dropOpen(document: Document, site: Site, answers: Answers): void {
+	const missing = site.ask
+		.filter(({ becomes, optional, setting }) => becomes !== undefined && !optional && (answers[setting] ?? "") === "")
+		.map(({ setting, question }) => `${setting} (${question})`);
 	const left: string[] = [];
 	for (const setting of emptySettings(document.toJS() as Record<string, unknown>)) {
 		const asked = site.ask.find((question) => question.setting === setting);

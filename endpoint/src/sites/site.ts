@@ -19,6 +19,8 @@ const question = z.strictObject({
 	choices: z.array(z.string()).default([]),
 	/** Without an answer the setting is left out. */
 	optional: z.boolean().default(false),
+	/** The answer is a line of another setting instead, in place of `{}`. */
+	becomes: z.strictObject({ setting: z.string().regex(/^[a-z_]+$/), line: z.string().includes("{}") }).optional(),
 });
 export type SiteQuestion = Readonly<z.output<typeof question>>;
 

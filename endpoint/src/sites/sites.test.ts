@@ -3,7 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { parseConfig, readConfig } from "../config/config.ts";
+import { type EndpointConfig, parseConfig, readConfig, type SchedulerName } from "../config/config.ts";
+import type { QueueConfig } from "../config/queue.ts";
+import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
+import { openPbsScheduler } from "../scheduler/pbs/pbs.ts";
+import type { Scheduler, SchedulerOptions } from "../scheduler/scheduler.ts";
+import { openSlurmScheduler } from "../scheduler/slurm/slurm.ts";
+import { openTorqueScheduler } from "../scheduler/torque/torque.ts";
+import { silentLogger } from "../service/logger.ts";
 import { configText, presetValue } from "./config-text.ts";
 import { writeInitialConfig } from "./initial-config.ts";
 import { AnswerFault, isHere, parseSite, type Site } from "./site.ts";
@@ -45,7 +52,8 @@ describe.each(names)("NEW-10: the preset %s", (name) => {
 		expect(config.queues).toHaveLength(1);
 		// Nothing is submitted before there is a task: a preset costs nobody node hours by itself.
 		expect(config.queues[0]).toMatchObject({ initBlocks: 0, minBlocks: 0 });
-		for (const { setting } of site.ask) expect(site.config.hasIn(setting.split(".")), setting).toBe(true);
+		for (const { setting, becomes } of site.ask)
+			expect(site.config.hasIn((becomes?.setting ?? setting).split(".")), setting).toBe(true);
 	});
 
 	test("cannot be configured without what only the person knows", () => {
@@ -54,6 +62,43 @@ describe.each(names)("NEW-10: the preset %s", (name) => {
 		if (needed.length === 0) expect(configOf(site, {})).toContain("scheduler:");
 		else expect(() => configOf(site, {})).toThrow(new RegExp(`not said: ${needed[0]}`));
 	});
+});
+
+const adapters: {
+	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
+} = {
+	slurm: openSlurmScheduler,
+	pbs: openPbsScheduler,
+	torque: openTorqueScheduler,
+	gridengine: openGridEngineScheduler,
+};
+const withAdapter = names.filter((name) => adapters[configuredScheduler(name)] !== undefined);
+
+function configuredScheduler(name: string): SchedulerName {
+	return presetValue(readSite(folder, name), "scheduler") as SchedulerName;
+}
+
+test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (name) => {
+	const config = parseConfig(configOf(readSite(folder, name)), "config.yaml", "/endpoints/one");
+	const open = adapters[config.scheduler] as NonNullable<(typeof adapters)[SchedulerName]>;
+	const scheduler = open(
+		{ directory: "/home/ada/.errand/endpoints/one", commandTimeoutMs: 1000, log: silentLogger },
+		config,
+	);
+	const queue = config.queues[0] as QueueConfig;
+	const blockId = "0192f0c1-0000-7000-8000-00000000b10c";
+	const script = scheduler.script({
+		blockId,
+		jobName: "errand-one-0000b10c",
+		command: ["/home/ada/errand/lib/node", "/home/ada/errand/lib/manager.mjs"],
+		environment: { ERRAND_BLOCK_ID: blockId },
+		workerInit: queue.workerInit,
+		nodes: queue.nodesPerBlock,
+		logPath: `/home/ada/.errand/endpoints/one/logs/block-${blockId}.log`,
+		queue,
+	});
+	scheduler.close();
+	await expect(script).toMatchFileSnapshot(join(folder, "golden", `${name}.txt`));
 });
 
 describe("answers", () => {
@@ -87,6 +132,13 @@ describe("answers", () => {
 
 	test("cannot smuggle lines into the batch script's header", () => {
 		expect(() => configOf(polaris, { account: "a\n#PBS -q free" })).toThrow(/account: one line/);
+	});
+
+	test("may become a line of another setting", () => {
+		const osg = readSite(folder, "osg");
+		const { queues } = parseConfig(configOf(osg, { account: "Mine" }), "config.yaml", "/d");
+		expect(queues[0]?.schedulerOptions).toMatch(/^requirements = .*\n\+ProjectName = "Mine"\n$/);
+		expect(() => configOf(osg, { account: 'x"\n+evil = 1' })).toThrow(/without quotes/);
 	});
 
 	test("without an optional one the setting stays as a comment", () => {
