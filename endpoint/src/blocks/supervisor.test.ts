@@ -230,6 +230,29 @@ describe("a scheduler that does not answer", () => {
 		expect(told).toEqual([]);
 	});
 
+	test("or slowly: nothing else is asked meanwhile, nobody waits for it, and its answer counts when it comes", async () => {
+		await working("max_blocks: 10");
+		const answer = Promise.withResolvers<void>();
+		scheduler.slowness = answer.promise;
+		steadyMs += 2 * minuteMs;
+		supervisor.tick();
+		const before = scheduler.calls.length;
+		supervisor.start("default", 2);
+		for (let tick = 0; tick < 100; tick++) {
+			steadyMs += stepMs;
+			supervisor.tick();
+		}
+		expect(scheduler.calls.length).toBe(before);
+		expect(states()).toEqual(["active", "requested", "requested"]);
+		ends({ end: "node-failure" });
+		scheduler.slowness = undefined;
+		answer.resolve();
+		await pass(0);
+		expect(told).toEqual(["ended: its node failed"]);
+		expect(states()).toEqual(["submitted", "submitted"]);
+		expect(scheduler.overlapped).toBe(false);
+	});
+
 	test("what nobody can read is silence, too", async () => {
 		await working();
 		scheduler.silence = new TypeError("squeue said <html>");
