@@ -10,15 +10,10 @@ import type { Nodes } from "./nodes.ts";
 import type { QueueRecord } from "./queue-record.ts";
 import type { BlockView, ClosedQueue, QueueView, ScalingView } from "./queue-view.ts";
 import { mayUse } from "./reservation.ts";
+import type { WaitingGroup } from "./waiting-tasks.ts";
 
 /** A task that was handed to a node and has not begun after this long waits for more than the way. */
 const handedMs = 2_000;
-
-/** Tasks of one demand that wait, and the one that is next. */
-export interface WaitingGroup {
-	readonly head: HeldTask;
-	readonly tasks: number;
-}
 
 export interface WaitingInput {
 	/** In the order in which they would be placed. */
@@ -258,7 +253,7 @@ function blockStarting({ onTheWay, demand, view, nodes, lasting }: Case): Reason
 		)
 			return {
 				word: "block-starting",
-				sentence: `${come} of the ${block.nodes} nodes of a block have come, and it needs ${needed}.`,
+				sentence: `Of the ${block.nodes} nodes of a block ${come} ${come === 1 ? "has" : "have"} come, and it needs ${needed}.`,
 			};
 	}
 	return undefined;
