@@ -167,9 +167,10 @@ export class Dispatcher {
 				shortest = worker;
 		}
 		if (idle !== undefined) {
-			const share = this.#node.take(task.resources);
+			const share = this.#node.take(task.resources, idle.cpus);
 			if (share !== undefined) {
 				idle.share = share;
+				idle.cpus = share.cpus;
 				return this.#send(idle, task, expectedUs);
 			}
 		}

@@ -19,6 +19,7 @@ import {
 	type WorkerReply,
 } from "@errand/proto/wire";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
+import type { CpuShares } from "./cpu-shares.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import {
 	commandRuntime,
@@ -30,7 +31,7 @@ import {
 	type WorkerKind,
 } from "./held-task.ts";
 import type { Logger } from "./link.ts";
-import { NodeShare, shareEnvironment } from "./node-share.ts";
+import { NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
@@ -66,8 +67,12 @@ export interface ManagerSettings {
 	memoryBytes: number;
 	gpuIds: readonly string[];
 	named: Readonly<Record<string, number>>;
+	/** Undefined: tasks may run on any processor. */
+	cpus: CpuShares | undefined;
 	spillDirectory: string;
 	ranks: RankLaunch;
+	/** Of what tasks would be told, what the endpoint's configuration says itself. */
+	keptVariables: readonly string[];
 	/** What differs by kind of worker. */
 	worker: (kind: WorkerKind) => WorkerSettings;
 	outbox: Outbox;
@@ -97,7 +102,7 @@ export class Manager {
 
 	constructor(settings: ManagerSettings) {
 		this.#settings = settings;
-		this.#node = new NodeShare(settings, settings.maxWorkers);
+		this.#node = new NodeShare(settings, settings.maxWorkers, settings.cpus);
 		this.#dispatcher = new Dispatcher(
 			{ start: (kind) => this.#start(kind), run: (worker, task) => this.#run(worker, task) },
 			this.#node,
@@ -273,13 +278,16 @@ export class Manager {
 
 	#run(worker: WorkerProcess, task: HeldTask): void {
 		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
-		if (!task.plain && worker.share !== undefined)
+		if (worker.share !== undefined && !task.plain)
 			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuIds.length > 0));
+		if (worker.share !== undefined && (worker.share.cpus !== undefined || task.resources.cores > 0))
+			Object.assign(environment, threadEnvironment(worker.share));
 		let launchWords: readonly string[] = [];
 		if (task.ranks !== undefined && "words" in task.ranks) {
 			launchWords = task.ranks.words;
 			Object.assign(environment, task.ranks.environment, prefixEnvironment(launchWords));
 		}
+		for (const name of this.#settings.keptVariables) delete environment[name];
 		worker.send(task, { environment, launchWords }, this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {

@@ -2,6 +2,7 @@
 import { coresAsked } from "@errand/proto/demand-key";
 import { type DeviceGrant, DeviceShares, isDeviceWish } from "@errand/proto/device-shares";
 import type { Resources } from "@errand/proto/wire";
+import { type CpuGrant, type CpuShares, cpuEnvironment } from "./cpu-shares.ts";
 
 export interface NodeTotal {
 	readonly cores: number;
@@ -20,6 +21,8 @@ export interface Share {
 	readonly gpuIds: readonly string[];
 	readonly named: Readonly<Record<string, number>>;
 	readonly devices: DeviceGrant;
+	/** Undefined: it may run on any. */
+	readonly cpus: CpuGrant | undefined;
 }
 
 export interface Wish extends Pick<Resources, "cores" | "memoryBytes" | "gpus" | "nodes" | "ranksPerNode"> {
@@ -35,12 +38,17 @@ export class NodeShare {
 	readonly #totalSlots: number;
 	readonly #devices: DeviceShares;
 	readonly #named: Map<string, number>;
+	readonly #cpus: CpuShares | undefined;
 	#slots: number;
 	#cores: number;
 	#memoryBytes: number;
 
-	/** @param slots how many tasks may run at once; with more slots than cores, cores are lent more than once */
-	constructor(total: NodeTotal, slots: number) {
+	/**
+	 * @param slots how many tasks may run at once; with more slots than cores, cores are lent more than once
+	 * @param cpus undefined: tasks may run on any processor
+	 */
+	constructor(total: NodeTotal, slots: number, cpus?: CpuShares) {
+		this.#cpus = cpus;
 		this.#total = { ...total, cores: Math.max(total.cores, slots) };
 		this.#totalSlots = slots;
 		this.#slots = slots;
@@ -72,8 +80,12 @@ export class NodeShare {
 		return undefined;
 	}
 
-	/** Takes what is wished, or nothing and returns undefined. A task over several nodes takes all of this one. */
-	take(wish: Wish): Share | undefined {
+	/**
+	 * Takes what is wished, or nothing and returns undefined. A task over several nodes takes all of this one.
+	 *
+	 * @param before processors of the same worker's last task
+	 */
+	take(wish: Wish, before?: CpuGrant): Share | undefined {
 		if (wish.nodes > 1) return this.refusal(wish) === undefined ? this.#takeWhole() : undefined;
 		const cores = coresAsked(wish);
 		if (this.#slots < 1 || cores > this.#cores || wish.memoryBytes > this.#memoryBytes) return undefined;
@@ -83,7 +95,8 @@ export class NodeShare {
 			return undefined;
 		const devices = this.#devices.take(wish.gpus);
 		if (devices === undefined) return undefined;
-		return this.#lend({ slots: 1, cores, memoryBytes: wish.memoryBytes, named, devices });
+		const cpus = this.#cpus?.take(cores, wish.cores === 0 && wish.ranksPerNode === 0, before);
+		return this.#lend({ slots: 1, cores, memoryBytes: wish.memoryBytes, named, devices, cpus });
 	}
 
 	/** Inverse of {@link take}. */
@@ -92,6 +105,7 @@ export class NodeShare {
 		this.#cores += share.cores;
 		this.#memoryBytes += share.memoryBytes;
 		this.#devices.give(share.devices);
+		if (share.cpus !== undefined) this.#cpus?.give(share.cpus);
 		this.#move(share.named, 1);
 	}
 
@@ -100,7 +114,8 @@ export class NodeShare {
 		const devices = this.#devices.take(this.#devices.count);
 		if (devices === undefined) return undefined;
 		const { cores, memoryBytes, named } = this.#total;
-		return this.#lend({ slots: this.#totalSlots, cores, memoryBytes, named, devices });
+		const cpus = this.#cpus?.take(cores, false);
+		return this.#lend({ slots: this.#totalSlots, cores, memoryBytes, named, devices, cpus });
 	}
 
 	#lend(taken: Omit<Share, "gpuIds">): Share {
@@ -117,13 +132,19 @@ export class NodeShare {
 	}
 }
 
-/** What a task sees of its share, in the words of each vendor. */
+/** What a task that asked for something sees of its share, in the words of each vendor. */
 export function shareEnvironment(share: Share, nodeHasGpus: boolean): Record<string, string> {
 	const environment: Record<string, string> = { ERRAND_CORES: String(share.cores) };
 	if (nodeHasGpus) Object.assign(environment, gpuEnvironment(share.gpuIds.join(",")));
 	for (const [name, amount] of Object.entries(share.named))
 		environment[`ERRAND_RESOURCE_${name.toUpperCase().replaceAll(/\W/g, "_")}`] = String(amount);
 	return environment;
+}
+
+/** How many threads it should start, and where. */
+export function threadEnvironment({ cores, cpus }: Share): Record<string, string> {
+	const threads = { OMP_NUM_THREADS: String(cpus?.allowed.length ?? cores) };
+	return cpus === undefined ? threads : { ...threads, ...cpuEnvironment(cpus) };
 }
 
 export function gpuEnvironment(gpus: string): Record<string, string> {

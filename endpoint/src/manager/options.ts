@@ -20,6 +20,8 @@ export interface ManagerOptions {
 	gpuIds: readonly string[];
 	/** Whatever else the node has, by name. */
 	named: Readonly<Record<string, number>>;
+	/** none, block, block-reverse, alternating, or list:0-7:8-15. */
+	cpuAffinity: string;
 	/** A path, or a name on the PATH. */
 	python: string;
 	/** Added to every worker's environment. */
@@ -87,6 +89,7 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>): 
 		memoryBytes: count("memoryBytes", job?.memoryBytes ?? memoryHere()),
 		gpuIds: devicesOf(pick("gpuIds", isTexts, "a list of texts", []), job?.gpuIds ?? []),
 		named: pick("named", isAmounts, "an object of numbers", {}),
+		cpuAffinity: pick("cpuAffinity", isText, "a text", "none"),
 		python: pick("python", isText, "a text", "python3"),
 		environment: pick("environment", isTextRecord, "an object of texts", {}),
 		outputLimitBytes: count("outputLimitBytes", outputLimitBytes),

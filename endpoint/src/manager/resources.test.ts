@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NodeShare, type Share } from "./node-share.ts";
-import { failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
+import { command, failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
 
 describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 	test("no core, byte or GPU index is given twice, and everything given back can be given again", () => {
@@ -93,6 +93,65 @@ describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 			]);
 			const plain = jsonOf(await daemon.run(look)) as [string[], number];
 			expect(plain[0]).toEqual(["", "", "", "", "1"]);
+		} finally {
+			await daemon.close();
+		}
+	});
+
+	test("ENS-3: four members with a GPU each see four devices and run on processors that no other has", async () => {
+		const daemon = await new ScriptedDaemon({
+			// Four processors, whatever this machine has: each is named once, so none may be given twice.
+			options: { cores: 4, maxWorkers: 4, gpuIds: ["0", "1", "2", "3"], cpuAffinity: "list:0:1:2:3" },
+		}).open();
+		try {
+			// Each waits until all four run.
+			const look = javascript(
+				`import { readdirSync, writeFileSync } from "node:fs";
+				const { env } = process;
+				export async function f(directory) {
+					writeFileSync(directory + "/here-" + env.ERRAND_TASK_ID, "");
+					while (readdirSync(directory).filter((name) => name.startsWith("here-")).length < 4) await new Promise((r) => setTimeout(r, 20));
+					return [env.CUDA_VISIBLE_DEVICES, env.ERRAND_CPUS, env.OMP_NUM_THREADS, env.GOMP_CPU_AFFINITY];
+				}`,
+			);
+			const tasks = [1, 2, 3, 4].map(() => daemon.task(look, { args: [daemon.directory], resources: { gpus: 1 } }));
+			daemon.submit(look, tasks);
+			const seen = await Promise.all(tasks.map(async (task) => jsonOf(await daemon.result(task)) as string[]));
+			expect(seen.map(([gpu]) => gpu).sort()).toEqual(["0", "1", "2", "3"]);
+			expect(seen.map(([, cpus]) => cpus).sort()).toEqual(["0", "1", "2", "3"]);
+			for (const [, cpus, threads, places] of seen) expect([threads, places]).toEqual(["1", cpus]);
+		} finally {
+			await daemon.close();
+		}
+	});
+
+	test("a task of each language is where it was told to be, and so is what it starts", async () => {
+		const daemon = await new ScriptedDaemon({ options: { cores: 1, maxWorkers: 1, cpuAffinity: "list:1" } }).open();
+		try {
+			const js = javascript(
+				`import { readFileSync } from "node:fs";
+				export const f = () => /Cpus_allowed_list:\\s*(\\S+)/.exec(readFileSync("/proc/self/status", "utf8"))[1];`,
+			);
+			const py = python("def f():\n    import os\n    return sorted(os.sched_getaffinity(0))\n");
+			expect(jsonOf(await daemon.run(js))).toBe("1");
+			expect(jsonOf(await daemon.run(py))).toEqual([1]);
+			expect(jsonOf(await daemon.run(command("taskset -c -p $$")))).toMatchObject({
+				stdout: expect.stringMatching(/affinity list: 1\n$/),
+			});
+		} finally {
+			await daemon.close();
+		}
+	});
+
+	test("a task finds what it was given of the endpoint's own resources", async () => {
+		const daemon = await new ScriptedDaemon({ options: { named: { licenses: 2.5 } } }).open();
+		try {
+			const look = command("echo $ERRAND_RESOURCE_LICENSES");
+			expect(daemon.hellos[0]?.node?.named).toMatchObject([{ name: "licenses", amount: 2.5 }]);
+			const given = await daemon.run(look, { resources: { named: [{ name: "licenses", amount: 1.5 }] } });
+			expect(jsonOf(given)).toMatchObject({ stdout: "1.5\n" });
+			const failure = failureIn(await daemon.run(look, { resources: { named: [{ name: "licenses", amount: 3 }] } }));
+			expect(failure.message).toMatch(/asks for 3 of licenses; this node offers 2.5/);
 		} finally {
 			await daemon.close();
 		}

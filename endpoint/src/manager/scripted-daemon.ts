@@ -44,6 +44,8 @@ export interface ScriptedDaemonOptions {
 	options?: Record<string, unknown>;
 	acknowledge?: boolean;
 	environment?: Record<string, string>;
+	/** Tried before its own. */
+	addressesBefore?: string[];
 	/** The manager's command; its sources on this Node.js unless told otherwise. */
 	program?: readonly [string, ...string[]];
 }
@@ -97,7 +99,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			env: {
 				PATH: process.env.PATH ?? "",
 				...this.#settings.environment,
-				ERRAND_LINK_ADDRESS: `127.0.0.1:${this.#port}`,
+				ERRAND_LINK_ADDRESS: [...(this.#settings.addressesBefore ?? []), `127.0.0.1:${this.#port}`].join(","),
 				ERRAND_LINK_CERTIFICATE: Buffer.from(this.#pair.certificate).toString("base64"),
 				ERRAND_BLOCK_TOKEN: this.token,
 				ERRAND_BLOCK_ID: "block-1",

@@ -15,6 +15,7 @@ import {
 } from "@errand/proto/wire";
 import { encodeFrame, FrameReader } from "../worker/frames.ts";
 import { killStrays, signalProcess, workerMarker } from "../worker/strays.ts";
+import type { CpuGrant } from "./cpu-shares.ts";
 import { type HeldTask, keyOf, type WorkerKind } from "./held-task.ts";
 import type { Share } from "./node-share.ts";
 import { OutputFile } from "./worker-output.ts";
@@ -77,6 +78,8 @@ export class WorkerProcess {
 	readonly inFlight: HeldTask[] = [];
 	/** What the tasks in flight hold of the node. */
 	share: Share | undefined;
+	/** The processors that its last task had: where it is now. */
+	cpus: CpuGrant | undefined;
 	/** When the first task in flight started, as far as is known here. */
 	headSinceMs = 0;
 	/** The first task in flight was reported as running. */

@@ -14,6 +14,7 @@ import {
 } from "@errand/proto/wire";
 import { fillTemplate } from "./command/command-text.ts";
 import { runCommand } from "./command/run-command.ts";
+import { pinTo } from "./cpu-pin.ts";
 import { type Call, decodeCall, encodeResult } from "./javascript/call-values.ts";
 import { loadFunction, type RemoteFunction } from "./javascript/function-module.ts";
 import { failureOf } from "./javascript/remote-failure.ts";
@@ -80,6 +81,7 @@ export class TaskRunner {
 
 	/** Returns a promise only when the task has to wait for something. It never rejects. */
 	run(request: RunTask): Promise<void> | undefined {
+		pinTo(request.environment.ERRAND_CPUS);
 		const task: RunningTask = {
 			request,
 			id: request.environment.ERRAND_TASK_ID ?? "",
