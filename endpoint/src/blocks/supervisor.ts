@@ -14,7 +14,7 @@ import { LoneBlocks } from "./lone-blocks.ts";
 import { Pace } from "./pace.ts";
 import { RunawayGuard } from "./runaway-guard.ts";
 import { SchedulerTurns } from "./scheduler-turns.ts";
-import { keepScript, thinScripts } from "./script-file.ts";
+import { keepScript, thinPapers } from "./script-file.ts";
 import type { SupervisorOptions, SupervisorView } from "./supervision.ts";
 
 /** After a submit or a lost manager the scheduler is asked within this. */
@@ -265,7 +265,7 @@ export class BlockSupervisor {
 			await scheduler.cancel([...living.values()], endGraceMs);
 		}
 		this.#reconciled = true;
-		this.#pace.polled(clock.steadyMs());
+		this.#pace.polled(clock.steadyMs(), jobs.length > 0);
 		this.#saveSoon();
 	}
 
@@ -319,15 +319,12 @@ export class BlockSupervisor {
 	}
 
 	async #cancelUnwanted(): Promise<void> {
-		const unwanted = [...this.#unwanted].flatMap(([id, how]) => {
-			const block = this.#list.get(id);
-			const job = block && jobOf(block);
-			return job === undefined ? [] : [{ id, job, ...how }];
-		});
-		const jobs = unwanted.map(({ job }) => job);
+		const unwanted = [...this.#unwanted].map(([id, how]) => ({ block: this.#list.get(id), id, ...how }));
+		const jobs = unwanted.map(({ block }) => block && jobOf(block)).filter((job) => job !== undefined);
 		if (jobs.length > 0) await this.#options.scheduler.cancel(jobs, Math.max(...unwanted.map((one) => one.graceMs)));
-		this.#unwanted.clear();
+		// Others may have become unwanted meanwhile.
 		for (const { id, end } of unwanted) {
+			this.#unwanted.delete(id);
 			const block = this.#list.get(id);
 			if (block) this.#end(block, end);
 		}
@@ -378,7 +375,7 @@ export class BlockSupervisor {
 		if (unused && !harmless) this.#guard.failed(block, reason);
 		else log.info({ block: block.id, queue: block.queue, reason }, "blocks: a block has ended");
 		this.#saveSoon();
-		thinScripts(directory, new Set(this.blocks.map(({ id }) => id))).catch(() => undefined);
+		thinPapers(directory, new Set(this.blocks.map(({ id }) => id))).catch(() => undefined);
 		events.ended(block.id, reason, announced);
 	}
 

@@ -231,3 +231,23 @@ test("a paused endpoint, a spent budget and a silent scheduler are told to those
 	});
 	await alone.supervisor.close();
 });
+
+test("a queue that is taken out of config.yaml: its blocks finish what they run, and those that wait are cancelled", async () => {
+	const site = new Site("init_blocks: 4\nmin_blocks: 4\nmax_blocks: 4");
+	await site.open();
+	for (let step = 0; step < 20 && site.interchange.counts().managers === 0; step++) await site.step();
+	const working = site.interchange.counts().managers;
+	await site.supervisor.close();
+	expect(working).toBeGreaterThan(0);
+	const changed = new Site("queues: [{ name: other, init_blocks: 0 }]");
+	for (const [id, job] of site.scheduler.jobs) changed.scheduler.jobs.set(id, job);
+	changed.nowMs = site.nowMs;
+	await changed.open();
+	changed.supervisor.tick();
+	await changed.supervisor.settled();
+	changed.driver.scale();
+	await changed.supervisor.settled();
+	expect(changed.supervisor.blocks.map(({ state }) => state.at)).toEqual(Array(working).fill("draining"));
+	expect(changed.scheduler.living.length).toBe(working);
+	await changed.supervisor.close();
+});
