@@ -5,10 +5,11 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
-import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
+import { type EndpointConfig, type KubernetesConfig, readConfig, type SchedulerName } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
+import { openKubernetesScheduler } from "./scheduler/kubernetes/kubernetes.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
@@ -32,6 +33,7 @@ const schedulers: {
 	local: openLocalScheduler,
 	gridengine: openGridEngineScheduler,
 	ssh: openSshScheduler,
+	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig), // the settings demand it
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
