@@ -122,14 +122,14 @@ export function openCommandLineScheduler(
 		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
 		const answer = await dialect.submit(ask, spec, formatMark({ endpoint, blockId: spec.blockId }));
 		const words = wordsOf(answer);
-		if (answer.code !== 0) {
-			if (answer.code === undefined || dialect.unreachable.test(words))
-				throw new SchedulerSilent(`${name} did not take the job: ${words}`);
-			throw new SubmitRejected(words);
-		}
+		// What it says counts before its exit status: programs of sites warn with the one and submit all the same.
 		const id = dialect.parseSubmitted(answer.stdout);
-		if (id === undefined) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
-		return id;
+		if (id !== undefined) return id;
+		if (answer.code === 0) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
+		if (answer.code === undefined || dialect.unreachable.test(words))
+			throw new SchedulerSilent(`${name} did not take the job: ${words}`);
+		dialect.forget?.(spec.blockId);
+		throw new SubmitRejected(words);
 	}
 
 	function refuseWhatItLacks({ queue, nodes }: BlockSpec): void {
