@@ -1,30 +1,11 @@
 /** NEW-24: one account's requests and one endpoint's words cost the service no more than they should. */
 import { inlineLimitBytes, type TaskId } from "@errand/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import {
-	openTestCloud,
-	openTestDatabase,
-	packedArguments,
-	settle,
-	success,
-	type TestCloud,
-	type TestDatabase,
-} from "./test-cloud.ts";
+import { expect, test } from "vitest";
+import { cloudEachTest, packedArguments, settle, success, type TestCloud } from "./test-cloud.ts";
 
-let server: TestDatabase;
 let cloud: TestCloud;
-
-beforeAll(async () => {
-	server = await openTestDatabase();
-});
-afterAll(async () => {
-	await server?.close();
-});
-beforeEach(async () => {
-	cloud = await openTestCloud(server);
-});
-afterEach(async () => {
-	await cloud.close();
+cloudEachTest((opened) => {
+	cloud = opened;
 });
 
 test("a reply about many tasks has results of 64 MiB at most, and asking again for the rest brings all", async () => {
@@ -82,8 +63,8 @@ test("a heartbeat with more to say than any endpoint has is dropped, and the nex
 	const rejected = new Promise<string>((resolve) => {
 		cloud.events.once("message:rejected", ({ reason }) => resolve(reason));
 	});
-	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true, note: "x".repeat(100_000) });
-	expect(await rejected).toContain("65536 bytes");
+	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true, note: "x".repeat(300_000) });
+	expect(await rejected).toContain("262144 bytes");
 	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
 	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true });
 	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("online");
