@@ -2,12 +2,15 @@
  * What is the same for every scheduler that is spoken to by its programs: a repeated submit finds the first one's job,
  * a job that is not told of is not taken for ended, cancelling waits until it is true. A dialect knows the programs.
  */
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
-import type { QueueConfig } from "../config/queue.ts";
 import { endpointMark, formatMark, type JobMark } from "./job-mark.ts";
+import { type Lacks, refuseWhatLacks } from "./lacks.ts";
 import {
 	type BlockSpec,
 	type JobId,
+	type JobState,
 	type JobStatus,
 	type Scheduler,
 	type SchedulerCapabilities,
@@ -30,6 +33,8 @@ export interface JobRecord {
 	readonly status: JobStatus;
 	/** Undefined when the job has none, or this answer does not say. */
 	readonly mark: JobMark | undefined;
+	/** Another server has it now, and is to be asked. */
+	readonly server?: string;
 }
 
 /** What the scheduler said of the jobs it was asked for. Of those in neither it said nothing. */
@@ -39,7 +44,8 @@ export interface Told {
 	readonly gone: ReadonlySet<JobId>;
 }
 
-export type Ask = (argv: readonly [string, ...string[]], input?: string) => Promise<Answer>;
+/** Throws {@link SchedulerSilent} when the answer takes too long. */
+export type Ask = SchedulerCommand["ask"];
 
 export interface Dialect {
 	readonly name: string;
@@ -49,7 +55,7 @@ export interface Dialect {
 	/** Of its own job ids. Others are not asked for: it cannot know them. */
 	readonly idForm: RegExp;
 	/** Settings that it has nothing for, and what to do instead. A block that says one of them is refused. */
-	readonly lacks: Partial<Readonly<Record<keyof QueueConfig, string>>>;
+	readonly lacks: Lacks;
 	/** Exactly what is handed over, for people. `mark` is in it where {@link Dialect.ours} finds it. */
 	script(spec: BlockSpec, mark: string): string;
 	submit(ask: Ask, spec: BlockSpec, mark: string): Promise<Answer>;
@@ -57,17 +63,22 @@ export interface Dialect {
 	parseSubmitted(stdout: string): JobId | undefined;
 	/** Words of a failed submit which say that nobody decided: the job is not refused. */
 	readonly unreachable: RegExp;
-	/** The scheduler takes no more jobs for now; not a fault of this one. */
+	/** The state of each. Throws {@link SchedulerSilent} when nothing was said of any. */
 	readonly jobs: (ask: Ask, ids: readonly JobId[]) => Promise<Told>;
 	/** Jobs of this user that have not ended and have a mark of this endpoint. Throws {@link SchedulerSilent}. */
 	readonly ours: (ask: Ask, endpoint: string) => Promise<readonly JobRecord[]>;
-	/** Asks jobs to end: SIGTERM first. */
+	/** Asks jobs that have started to end: SIGTERM first. */
 	readonly end: (ids: readonly JobId[]) => readonly [string, ...string[]];
+	/** Takes jobs that wait out of the queue, where that is another command. */
+	readonly drop?: Dialect["end"];
 	/** Ends jobs at once. */
-	readonly kill: (ids: readonly JobId[]) => readonly [string, ...string[]];
-	/** A job that this adapter submitted is over: what was kept for it may go. */
+	readonly kill: Dialect["end"];
+	/** The job of this block is over: what was kept for it may go. */
 	readonly forget?: (blockId: string) => void;
 }
+
+/** Of jobs that have not started, as far as is known. */
+const waiting: ReadonlySet<JobState> = new Set(["pending", "held", "unknown"]);
 
 export function openCommandLineScheduler(
 	dialect: Dialect,
@@ -76,7 +87,7 @@ export function openCommandLineScheduler(
 ): Scheduler {
 	const { name, environment = {} } = dialect;
 	const command = new SchedulerCommand({ timeoutMs: commandTimeoutMs, log, environment });
-	const ask: Ask = (argv, input) => command.ask(argv, input);
+	const ask: Ask = (...words) => command.ask(...words);
 	const endpoint = endpointMark(directory);
 	const closing = new AbortController();
 	/** Of this process: by block, and when. */
@@ -107,30 +118,24 @@ export function openCommandLineScheduler(
 
 	async function submitNew(spec: BlockSpec): Promise<JobId> {
 		tried.add(spec.blockId);
+		// Schedulers hold or fail a job whose output has no place to go to.
+		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
 		const answer = await dialect.submit(ask, spec, formatMark({ endpoint, blockId: spec.blockId }));
 		const words = wordsOf(answer);
-		if (answer.code !== 0) {
-			if (answer.code === undefined || dialect.unreachable.test(words))
-				throw new SchedulerSilent(`${name} did not take the job: ${words}`);
-			throw new SubmitRejected(words);
-		}
+		// What it says counts before its exit status: programs of sites warn with the one and submit all the same.
 		const id = dialect.parseSubmitted(answer.stdout);
-		if (id === undefined) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
-		return id;
-	}
-
-	function refuseWhatItLacks({ queue, nodes }: BlockSpec): void {
-		for (const [setting, instead] of Object.entries(dialect.lacks) as [keyof QueueConfig, string][]) {
-			const value = queue[setting];
-			if (value !== undefined && value !== "")
-				throw new SubmitRejected(`${name} has nothing for ${settingName(setting)} (${String(value)}): ${instead}`);
-		}
-		if (nodes > 1 && !dialect.capabilities.multiNode)
-			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${nodes}`);
+		if (id !== undefined) return id;
+		if (answer.code === 0) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
+		if (answer.code === undefined || dialect.unreachable.test(words))
+			throw new SchedulerSilent(`${name} did not take the job: ${words}`);
+		dialect.forget?.(spec.blockId);
+		throw new SubmitRejected(words);
 	}
 
 	async function submit(spec: BlockSpec): Promise<JobId> {
-		refuseWhatItLacks(spec);
+		refuseWhatLacks(name, dialect.lacks, spec);
+		if (spec.nodes > 1 && !dialect.capabilities.multiNode)
+			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${spec.nodes}`);
 		const { blockId } = spec;
 		const already = submitted.get(blockId)?.id ?? (await findEarlier(blockId));
 		if (already !== undefined) return already;
@@ -152,8 +157,10 @@ export function openCommandLineScheduler(
 
 	async function poll(ids: readonly JobId[]): Promise<Map<JobId, JobStatus>> {
 		const asked = [...new Set(ids)].filter((id) => dialect.idForm.test(id));
-		const told = asked.length === 0 ? { jobs: new Map(), gone: new Set(asked) } : await dialect.jobs(ask, asked);
+		const told: Told = asked.length === 0 ? { jobs: new Map(), gone: new Set() } : await dialect.jobs(ask, asked);
 		const statuses = new Map(ids.map((id): [JobId, JobStatus] => [id, statusOf(id, told)]));
+		for (const { mark, status } of told.jobs.values())
+			if (status.state === "ended" && mark?.endpoint === endpoint) dialect.forget?.(mark.blockId);
 		for (const [blockId, { id }] of submitted)
 			if (statuses.get(id)?.state === "ended") {
 				submitted.delete(blockId);
@@ -181,25 +188,34 @@ export function openCommandLineScheduler(
 
 	async function cancel(ids: readonly JobId[], graceMs: number): Promise<void> {
 		const startedMs = nowMs();
-		let left = ids.filter((id) => dialect.idForm.test(id));
+		const asked = new Set<JobId>();
 		let killed = false;
-		if (left.length > 0) await ask(dialect.end(left));
-		for (let waitMs = firstLookMs; left.length > 0; waitMs = Math.min(waitMs * 2, lastLookMs)) {
+		let left: readonly JobId[] = ids;
+		for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 2, lastLookMs)) {
 			const statuses = await poll(left);
-			left = left.filter((id) => statuses.get(id)?.state !== "ended");
+			const stateOf = (id: JobId): JobState | undefined => statuses.get(id)?.state;
+			left = left.filter((id) => stateOf(id) !== "ended");
 			if (left.length === 0) return;
 			const tookMs = nowMs() - startedMs;
 			if (tookMs > graceMs + endLimitMs)
-				throw new SchedulerSilent(`${name} was asked to end ${left.join(", ")} and has not within ${tookMs} ms`);
-			const unseen = left.filter((id) => statuses.get(id)?.state === "unknown");
-			if (unseen.length > 0) await ask(dialect.end(unseen));
-			if (!killed && tookMs >= graceMs) {
+				throw new SchedulerSilent(
+					`${name} was asked to end ${left.join(", ")} ${Math.round(tookMs)} ms ago; they have not ended`,
+				);
+			// One that it does not show yet may not have heard of it.
+			const unasked = left.filter((id) => !asked.has(id) || stateOf(id) === "unknown");
+			for (const id of unasked) asked.add(id);
+			const [waits, runs] = [true, false].map((is) =>
+				unasked.filter((id) => waiting.has(stateOf(id) ?? "unknown") === is),
+			) as [JobId[], JobId[]];
+			if (waits.length > 0) await ask((dialect.drop ?? dialect.end)(waits));
+			if (runs.length > 0) await ask(dialect.end(runs));
+			if (!killed && nowMs() - startedMs >= graceMs) {
 				killed = true;
 				await ask(dialect.kill(left));
 				waitMs = firstLookMs;
 			}
-			const beforeKillMs = killed ? waitMs : Math.max(1, graceMs - tookMs);
-			await after(Math.min(waitMs, beforeKillMs), undefined, { signal: closing.signal });
+			const untilKillMs = killed ? waitMs : Math.max(1, graceMs - (nowMs() - startedMs));
+			await after(Math.min(waitMs, untilKillMs), undefined, { signal: closing.signal });
 		}
 	}
 
@@ -217,6 +233,3 @@ export function openCommandLineScheduler(
 }
 
 export const vanished = (reason: string): JobStatus => ({ state: "ended", reason, end: "vanished" });
-
-/** "dependsOnJob" → "depends_on_job": as config.yaml has it. */
-const settingName = (setting: string): string => setting.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -48,9 +48,10 @@ export class SchedulerCommand {
 	}
 
 	/** As {@link run}, and throws {@link SchedulerSilent} when the time limit ended it. */
-	async ask(argv: readonly [string, ...string[]], input = ""): Promise<Answer> {
-		const answer = await this.run(argv, input);
-		if (answer.timedOut) throw new SchedulerSilent(`${argv[0]} did not answer within ${this.#options.timeoutMs} ms`);
+	async ask(...command: Parameters<SchedulerCommand["run"]>): Promise<Answer> {
+		const answer = await this.run(...command);
+		if (answer.timedOut)
+			throw new SchedulerSilent(`${command[0][0]} did not answer within ${this.#options.timeoutMs} ms`);
 		return answer;
 	}
 
