@@ -3,13 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { startGridEngine, type TestGridEngine } from "../../../../test/harness/gridengine.ts";
-import { parseConfig } from "../../config/config.ts";
-import type { QueueConfig } from "../../config/queue.ts";
-import { silentLogger } from "../../service/logger.ts";
-import { schedulerContract } from "../scheduler.contract.ts";
-import { type BlockSpec, type JobId, type Scheduler, SchedulerSilent, SubmitRejected } from "../scheduler.ts";
-import { openGridEngineScheduler } from "./gridengine.ts";
+import { parseConfig } from "../../endpoint/src/config/config.ts";
+import type { QueueConfig } from "../../endpoint/src/config/queue.ts";
+import { openGridEngineScheduler } from "../../endpoint/src/scheduler/gridengine/gridengine.ts";
+import { schedulerContract } from "../../endpoint/src/scheduler/scheduler.contract.ts";
+import {
+	type BlockSpec,
+	type JobId,
+	type Scheduler,
+	SchedulerSilent,
+	SubmitRejected,
+} from "../../endpoint/src/scheduler/scheduler.ts";
+import { silentLogger } from "../../endpoint/src/service/logger.ts";
+import { startGridEngine, type TestGridEngine } from "../harness/gridengine.ts";
 
 let cell: TestGridEngine;
 beforeAll(async () => {
