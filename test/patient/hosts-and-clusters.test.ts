@@ -1,29 +1,27 @@
 /** The whole path over schedulers without a queue of their own: hosts over SSH, Jobs of Kubernetes. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { Executor } from "@errand/sdk";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { endpointMark } from "../../endpoint/src/scheduler/job-mark.ts";
+import { installKubectl } from "../../endpoint/src/scheduler/kubernetes/kubectl.test-harness.ts";
 import { TestCloud } from "../harness/cloud.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { startSshd, type TestSshd } from "../harness/sshd.ts";
 
-const fakeKubectl = join(import.meta.dirname, "../../endpoint/src/scheduler/kubernetes/kubectl.test-harness.ts");
 let cloud: TestCloud;
 let client: Awaited<ReturnType<TestCloud["login"]>>["client"];
 let sshd: TestSshd;
 let place: string;
+let environment: ReturnType<typeof installKubectl>;
 
 beforeAll(async () => {
 	cloud = await TestCloud.start();
 	({ client } = await cloud.login("ada"));
 	sshd = await startSshd();
 	place = mkdtempSync(join(tmpdir(), "errand-cluster-"));
-	writeFileSync(join(place, "kubectl"), `#!/bin/sh\nexec '${process.execPath}' '${fakeKubectl}' "$@"\n`, {
-		mode: 0o755,
-	});
-	mkdirSync(join(place, "objects"));
+	environment = installKubectl(place);
 });
 afterAll(async () => {
 	await sshd?.stop();

@@ -5,7 +5,17 @@
  */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	mkdirSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -263,4 +273,14 @@ function main(argv: readonly string[]): Promise<void> | void {
 	}
 }
 
-await main(process.argv.slice(2));
+/** Makes the program and an empty cluster in this directory. @returns the variables with which they are found */
+export function installKubectl(place: string): { readonly PATH: string; readonly KUBERNETES_OF_TEST: string } {
+	const cluster = join(place, "cluster");
+	mkdirSync(cluster);
+	writeFileSync(join(place, "kubectl"), `#!/bin/sh\nexec '${process.execPath}' '${import.meta.filename}' "$@"\n`, {
+		mode: 0o755,
+	});
+	return { PATH: `${place}:${process.env.PATH}`, KUBERNETES_OF_TEST: cluster };
+}
+
+if (process.argv[1] === import.meta.filename) await main(process.argv.slice(2));

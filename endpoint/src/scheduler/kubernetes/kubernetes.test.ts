@@ -9,6 +9,7 @@ import type { QueueConfig } from "../../config/queue.ts";
 import { silentLogger } from "../../service/logger.ts";
 import { schedulerContract } from "../scheduler.contract.ts";
 import type { BlockSpec, Scheduler } from "../scheduler.ts";
+import { installKubectl } from "./kubectl.test-harness.ts";
 import { openKubernetesScheduler } from "./kubernetes.ts";
 
 const settings = "scheduler: kubernetes\nkubernetes: { namespace: science, image: registry/errand:1 }\n";
@@ -17,11 +18,9 @@ let cluster: string;
 
 beforeAll(() => {
 	place = mkdtempSync(join(tmpdir(), "errand-kubectl-"));
-	const fake = join(import.meta.dirname, "kubectl.test-harness.ts");
-	writeFileSync(join(place, "kubectl"), `#!/bin/sh\nexec '${process.execPath}' '${fake}' "$@"\n`, { mode: 0o755 });
-	vi.stubEnv("PATH", `${place}:${process.env.PATH}`);
-	cluster = mkdtempSync(join(place, "cluster-"));
-	vi.stubEnv("KUBERNETES_OF_TEST", cluster);
+	const environment = installKubectl(place);
+	for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+	cluster = environment.KUBERNETES_OF_TEST;
 });
 afterAll(() => {
 	vi.unstubAllEnvs();

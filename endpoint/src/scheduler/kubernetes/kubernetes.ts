@@ -19,7 +19,7 @@ import {
 	SubmitRejected,
 } from "../scheduler.ts";
 import { type Answer, SchedulerCommand, wordsOf } from "../scheduler-command.ts";
-import { blockLabel, endpointLabel, jobManifest, jobNameOf, secretManifest, secretNameOf } from "./manifest.ts";
+import { blockLabel, endpointLabel, jobManifest, objectNameOf, secretManifest } from "./manifest.ts";
 import { type ListedJob, parseObjects } from "./objects.ts";
 
 /** Enough for the words in which a manager says why it ends. */
@@ -76,10 +76,10 @@ export function openKubernetesScheduler(
 	async function giveSecretToJob(blockId: string, created: Answer): Promise<void> {
 		const uid = /"uid":\s*"([^"]+)"/.exec(created.stdout)?.[1];
 		if (uid === undefined) return; // it was there before
-		const owner = { apiVersion: "batch/v1", kind: "Job", name: jobNameOf(blockId), uid };
+		const owner = { apiVersion: "batch/v1", kind: "Job", name: objectNameOf(blockId), uid };
 		const patch = JSON.stringify({ metadata: { ownerReferences: [owner] } });
 		const answer = await command.run(
-			kubectl("patch", "secret", secretNameOf(blockId), "--type=merge", `--patch=${patch}`),
+			kubectl("patch", "secret", objectNameOf(blockId), "--type=merge", `--patch=${patch}`),
 		);
 		if (answer.code !== 0)
 			log.warn(
@@ -98,10 +98,10 @@ export function openKubernetesScheduler(
 			await giveSecretToJob(spec.blockId, await create(job));
 		} catch (error) {
 			if (error instanceof SubmitRejected)
-				await command.run(kubectl("delete", "secret", secretNameOf(spec.blockId), "--ignore-not-found"));
+				await command.run(kubectl("delete", "secret", objectNameOf(spec.blockId), "--ignore-not-found"));
 			throw error;
 		}
-		return jobNameOf(spec.blockId);
+		return objectNameOf(spec.blockId);
 	}
 
 	/** What a job has said, for those who look at its log file: its pods may not reach that. */

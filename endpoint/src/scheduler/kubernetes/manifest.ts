@@ -18,9 +18,8 @@ const keptAfterEndSeconds = 3_600;
 /** SIGTERM at the walltime or when a node is drained, SIGKILL this long after. */
 const terminationGraceSeconds = 30;
 
-/** Block ids are of letters, digits and dashes; the name is the idempotency of a submit. */
-export const jobNameOf = (blockId: string): string => `errand-${blockId.toLowerCase()}`;
-export const secretNameOf = jobNameOf;
+/** Of a block's Job and its Secret. Block ids are of letters, digits and dashes; the name is the idempotency of a submit. */
+export const objectNameOf = (blockId: string): string => `errand-${blockId.toLowerCase()}`;
 
 const labelsOf = ({ endpoint, blockId }: JobMark): Record<string, string> => ({
 	[endpointLabel]: endpoint,
@@ -31,7 +30,7 @@ export function secretManifest(spec: BlockSpec, mark: JobMark): object {
 	return {
 		apiVersion: "v1",
 		kind: "Secret",
-		metadata: { name: secretNameOf(mark.blockId), labels: labelsOf(mark) },
+		metadata: { name: objectNameOf(mark.blockId), labels: labelsOf(mark) },
 		type: "Opaque",
 		stringData: spec.environment,
 	};
@@ -46,7 +45,7 @@ export function jobManifest(spec: BlockSpec, mark: JobMark, config: KubernetesCo
 		apiVersion: "batch/v1",
 		kind: "Job",
 		metadata: {
-			name: jobNameOf(mark.blockId),
+			name: objectNameOf(mark.blockId),
 			labels: { ...labels, ...(queue.queue !== undefined && { [queueLabel]: labelValue("queue", queue.queue) }) },
 			annotations: { "errand-job-name": jobName, [logAnnotation]: logPath },
 		},
@@ -74,7 +73,7 @@ export function jobManifest(spec: BlockSpec, mark: JobMark, config: KubernetesCo
 							name: "manager",
 							image: config.image,
 							command: ["/bin/sh", "-c", podScript(spec, config)],
-							envFrom: [{ secretRef: { name: secretNameOf(mark.blockId) } }],
+							envFrom: [{ secretRef: { name: objectNameOf(mark.blockId) } }],
 							resources: resources(queue),
 							...container,
 						},
