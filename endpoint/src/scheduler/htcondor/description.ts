@@ -18,7 +18,7 @@ export function condorDescription(spec: BlockSpec, mark: string, scriptPath: str
 		text === undefined ? [] : [`${name} = ${text}`];
 	const given = (setting: string, text: string | undefined): string | undefined =>
 		text === undefined ? undefined : value(setting, text);
-	const endingHolds = Object.keys(condorEndingHolds).map((code) => `HoldReasonCode == ${code}`);
+	const endingHolds = [...condorEndingHolds.keys()].map((code) => `HoldReasonCode == ${code}`);
 	return [
 		"universe = vanilla",
 		...line("executable", value("the endpoint's directory", scriptPath)),

@@ -19,7 +19,7 @@ function qstat(history: boolean, ids: readonly JobId[]): readonly [string, ...st
 	return ["qstat", ...(history ? ["-x"] : []), "-E", "-f", "-F", "dsv", "-D", "|", ...ids];
 }
 
-function pbsDialect(): Dialect {
+export function pbsDialect(): Dialect {
 	/** Sites may have switched it off: then ended jobs are unknown jobs. */
 	let history = true;
 
