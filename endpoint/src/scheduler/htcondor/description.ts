@@ -51,6 +51,7 @@ const identity = [
 	`errand_ad() { sed -n "s/^$1 = //p" "\${_CONDOR_JOB_AD:-/dev/null}"; }`,
 	'export ERRAND_CONDOR_JOB_ID="$(errand_ad ClusterId).$(errand_ad ProcId)"',
 	"errand_starts=$(errand_ad NumShadowStarts)",
+	// biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell that reads it
 	"export ERRAND_BLOCK_ATTEMPT=$(( ${errand_starts:-1} - 1 ))",
 ];
 
