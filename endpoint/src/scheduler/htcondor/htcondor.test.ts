@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
@@ -8,7 +8,7 @@ import type { QueueConfig } from "../../config/queue.ts";
 import { silentLogger } from "../../service/logger.ts";
 import { FakeBatchSystem, type FakeJob, type Interference } from "../fake-batch-system.test-harness.ts";
 import { schedulerContract } from "../scheduler.contract.ts";
-import { type Scheduler, SchedulerSilent } from "../scheduler.ts";
+import { type BlockSpec, type Scheduler, SchedulerSilent } from "../scheduler.ts";
 import { condorDown, fakeCondorPrograms } from "./fake-condor.test-harness.ts";
 import { openCondorScheduler } from "./htcondor.ts";
 
@@ -47,7 +47,7 @@ describe("what HTCondor does to those who ask", () => {
 		scheduler.close();
 		rmSync(directory, { recursive: true, force: true });
 	});
-	const submit = async (): Promise<{ id: string; job: FakeJob; script: string }> => {
+	const submit = async (more: Partial<BlockSpec> = {}): Promise<{ id: string; job: FakeJob; script: string }> => {
 		const blockId = newId();
 		const id = await scheduler.submit({
 			blockId,
@@ -58,6 +58,7 @@ describe("what HTCondor does to those who ask", () => {
 			workerInit: "echo $ERRAND_CONDOR_JOB_ID $ERRAND_BLOCK_ATTEMPT",
 			nodes: 1,
 			logPath: join(directory, "block.log"),
+			...more,
 		});
 		return { id, job: system.jobs.at(-1) as FakeJob, script: join(directory, "blocks", `${blockId}.condor.sh`) };
 	};
@@ -96,6 +97,21 @@ describe("what HTCondor does to those who ask", () => {
 		const { id } = await submit();
 		system.interfere("condor_q", () => ({ stderr: "-- Failed to fetch ads from: <127.0.0.1:9618>\n" }));
 		await expect(statusOf(id)).rejects.toBeInstanceOf(SchedulerSilent);
+	});
+
+	test("a machine that shares no file system with us gets the manager's files with the job", async () => {
+		const lib = join(directory, "lib");
+		mkdirSync(lib);
+		const manager = '#!/bin/bash\ncat "$(dirname "$0")/worker.mjs"; echo "$1" "$ERRAND_MANAGER_DIRECTORY"\n';
+		writeFileSync(join(lib, "manager.sh"), manager);
+		writeFileSync(join(lib, "worker.mjs"), "a worker\n");
+		system.starts = false;
+		const { job } = await submit({ command: ["/bin/bash", join(lib, "manager.sh"), "a  b"], workerInit: "" });
+		rmSync(lib, { recursive: true });
+		system.run(job);
+		await vi.waitFor(() =>
+			expect(readFileSync(join(directory, "block.log"), "utf8")).toMatch(/^a worker\na {2}b \/.*\/errand\n$/),
+		);
 	});
 
 	test("an evicted job that runs again says so, and so does what runs in it", async () => {
