@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
@@ -8,7 +8,7 @@ import type { QueueConfig } from "../../config/queue.ts";
 import { silentLogger } from "../../service/logger.ts";
 import { FakeBatchSystem, type FakeJob, type Interference } from "../fake-batch-system.test-harness.ts";
 import { schedulerContract } from "../scheduler.contract.ts";
-import { type Scheduler, SchedulerSilent } from "../scheduler.ts";
+import { type BlockSpec, type Scheduler, SchedulerSilent } from "../scheduler.ts";
 import { condorDown, fakeCondorPrograms } from "./fake-condor.test-harness.ts";
 import { openCondorScheduler } from "./htcondor.ts";
 
@@ -47,7 +47,7 @@ describe("what HTCondor does to those who ask", () => {
 		scheduler.close();
 		rmSync(directory, { recursive: true, force: true });
 	});
-	const submit = async (): Promise<{ id: string; job: FakeJob; script: string }> => {
+	const submit = async (more: Partial<BlockSpec> = {}): Promise<{ id: string; job: FakeJob; script: string }> => {
 		const blockId = newId();
 		const id = await scheduler.submit({
 			blockId,
@@ -55,9 +55,10 @@ describe("what HTCondor does to those who ask", () => {
 			queue: parseConfig("scheduler: htcondor", "config.yaml", directory).queues[0] as QueueConfig,
 			command: ["/bin/sleep", "1000"],
 			environment: { ERRAND_TOKEN: "a-secret" },
-			workerInit: "",
+			workerInit: "echo $ERRAND_CONDOR_JOB_ID $ERRAND_BLOCK_ATTEMPT",
 			nodes: 1,
 			logPath: join(directory, "block.log"),
+			...more,
 		});
 		return { id, job: system.jobs.at(-1) as FakeJob, script: join(directory, "blocks", `${blockId}.condor.sh`) };
 	};
@@ -98,12 +99,31 @@ describe("what HTCondor does to those who ask", () => {
 		await expect(statusOf(id)).rejects.toBeInstanceOf(SchedulerSilent);
 	});
 
-	test("an evicted job that runs again says so", async () => {
+	test("a machine that shares no file system with us gets the manager's files with the job", async () => {
+		const lib = join(directory, "lib");
+		mkdirSync(lib);
+		const manager = '#!/bin/bash\ncat "$(dirname "$0")/worker.mjs"; echo "$1" "$ERRAND_MANAGER_DIRECTORY"\n';
+		writeFileSync(join(lib, "manager.sh"), manager);
+		writeFileSync(join(lib, "worker.mjs"), "a worker\n");
+		system.starts = false;
+		const { job } = await submit({ command: ["/bin/bash", join(lib, "manager.sh"), "a  b"], workerInit: "" });
+		rmSync(lib, { recursive: true });
+		system.run(job);
+		await vi.waitFor(() =>
+			expect(readFileSync(join(directory, "block.log"), "utf8")).toMatch(/^a worker\na {2}b \/.*\/errand\n$/),
+		);
+	});
+
+	test("an evicted job that runs again says so, and so does what runs in it", async () => {
 		const { id, job } = await submit();
+		const log = () => readFileSync(join(directory, "block.log"), "utf8");
+		await vi.waitFor(() => expect(log()).toBe(`${id} 0\n`));
+		expect(await statusOf(id)).toEqual({ state: "running", reason: "" });
 		system.requeue(job);
 		expect(await statusOf(id)).toMatchObject({ state: "pending" });
 		await vi.waitFor(() => expect(system.runs(job)).toBe(false));
 		system.run(job);
 		expect(await statusOf(id)).toMatchObject({ state: "running", restarts: 1 });
+		await vi.waitFor(() => expect(log()).toBe(`${id} 0\n${id} 1\n`));
 	});
 });

@@ -1,7 +1,7 @@
 /** HTCondor: `condor_submit`, `condor_q`, `condor_history`, `condor_rm`. A slot is what a block gets. */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import {
 	type Ask,
 	type Dialect,
@@ -10,7 +10,7 @@ import {
 	type Told,
 	vanished,
 } from "../command-line-scheduler.ts";
-import { type JobId, type Scheduler, type SchedulerOptions, SchedulerSilent } from "../scheduler.ts";
+import { type BlockSpec, type JobId, type Scheduler, type SchedulerOptions, SchedulerSilent } from "../scheduler.ts";
 import { wordsOf } from "../scheduler-command.ts";
 import { condorDescription, condorScript } from "./description.ts";
 import { condorAttributes, parseCondorJobs } from "./states.ts";
@@ -59,6 +59,18 @@ async function jobs(ask: Ask, ids: readonly JobId[]): Promise<Told> {
 	return { jobs: found, gone: new Set() };
 }
 
+/** What a manager starts, beside its own file. */
+const besideManager = ["worker.mjs", "worker.py"];
+
+/** Files of the command, and those beside them that it needs. */
+function filesOf({ command }: BlockSpec): string[] {
+	// Commas part the names in HTCondor's list.
+	const isName = (word: string): boolean => isAbsolute(word) && !word.includes(",");
+	const named = command.filter((word) => isName(word) && statSync(word, { throwIfNoEntry: false })?.isFile());
+	const beside = named.flatMap((file) => besideManager.map((name) => join(dirname(file), name))).filter(existsSync);
+	return [...new Set([...named, ...beside])];
+}
+
 export function condorDialect(directory: string): Dialect {
 	const scripts = join(directory, "blocks");
 	const scriptPath = (blockId: string): string => join(scripts, `${blockId}.condor.sh`);
@@ -75,11 +87,11 @@ export function condorDialect(directory: string): Dialect {
 			dependsOnJob: "jobs of HTCondor wait for others only within a DAG",
 		},
 		script: (spec, mark) =>
-			`${condorDescription(spec, mark, scriptPath(spec.blockId))}\n# The executable:\n${condorScript(spec)}`,
+			`${condorDescription(spec, mark, scriptPath(spec.blockId), filesOf(spec))}\n# The executable:\n${condorScript(spec)}`,
 		async submit(ask, spec, mark) {
 			await mkdir(scripts, { recursive: true, mode: 0o700 });
 			await writeFile(scriptPath(spec.blockId), condorScript(spec), { mode: 0o700 });
-			const description = condorDescription(spec, mark, scriptPath(spec.blockId));
+			const description = condorDescription(spec, mark, scriptPath(spec.blockId), filesOf(spec));
 			return await ask(["condor_submit", "-terse", "-"], description, "the job's");
 		},
 		parseSubmitted: (stdout) => /^(\d+\.\d+) - \d+\.\d+\s*$/m.exec(stdout)?.[1],
