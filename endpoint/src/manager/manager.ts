@@ -18,8 +18,9 @@ import {
 	TaskState,
 	type WorkerReply,
 } from "@errand/proto/wire";
+import { workerMarker } from "../worker/strays.ts";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
-import type { CpuShares } from "./cpu-shares.ts";
+import { type CpuShares, formatCpuList } from "./cpu-shares.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import {
 	commandRuntime,
@@ -28,8 +29,10 @@ import {
 	keyOf,
 	kindOf,
 	type StopReason,
+	splitKind,
 	type WorkerKind,
 } from "./held-task.ts";
+import type { Images } from "./images.ts";
 import type { Logger } from "./link.ts";
 import { NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
@@ -71,6 +74,11 @@ export interface ManagerSettings {
 	cpus: CpuShares | undefined;
 	spillDirectory: string;
 	ranks: RankLaunch;
+	images: Images;
+	/** Of what a worker's environment holds, what goes into a container. */
+	containerVariables: readonly string[];
+	/** Where tasks run that have no sandbox. */
+	workingDirectory: string;
 	/** Of what tasks would be told, what the endpoint's configuration says itself. */
 	keptVariables: readonly string[];
 	/** What differs by kind of worker. */
@@ -196,14 +204,14 @@ export class Manager {
 			outbox.addResult(refusedResult(message.id, "FUNCTION_NOT_LOADED", `the task cannot run: ${what}`));
 			return;
 		}
-		const task = holdTask(message, definition, this.#sequence++, Date.now());
+		const task = holdTask(message, definition, this.#sequence++, Date.now(), this.#settings.images.own);
 		const refusal = this.#node.refusal(task.resources);
 		if (refusal !== undefined) {
 			outbox.addResult(refusedResult(message.id, "RESOURCES_UNAVAILABLE", `the task cannot run: ${refusal}`));
 			return;
 		}
 		this.#held.set(keyOf(message.id), task);
-		if (message.payloadReference === undefined && !hasRanks(task)) this.#dispatcher.add(task);
+		if (message.payloadReference === undefined && !hasRanks(task) && task.image === "") this.#dispatcher.add(task);
 		else void this.#prepare(task);
 	}
 
@@ -211,8 +219,10 @@ export class Manager {
 	async #prepare(task: HeldTask): Promise<void> {
 		const refuse = (code: FaultCode, message: string): void =>
 			this.#finish(task, refusedResult(task.message.id, code, message));
-		const { ranks } = this.#settings;
+		const { ranks, images, place } = this.#settings;
 		try {
+			const missing = task.image === "" ? undefined : await this.#missing(task, images);
+			if (missing !== undefined) return refuse("RUNTIME_MISSING", `on ${place.host}: ${missing}`);
 			await this.#fetchPayload(task);
 			if (hasRanks(task)) task.ranks = await ranks.start(task, taskVariables);
 			if (task.stop !== undefined) refuse("CANCELLED", "the task was cancelled before it ran");
@@ -223,6 +233,13 @@ export class Manager {
 			refuse("BLOB_STORE_FAILED", `the arguments could not be fetched: ${(error as Error).message}`);
 		}
 		this.#schedule();
+	}
+
+	/** Why the task cannot run in its image here. */
+	async #missing(task: HeldTask, images: Images): Promise<string | undefined> {
+		const failure = await images.ready(task.image);
+		if (failure !== undefined || images.holdWorkers || task.kind === kindOf[commandRuntime]) return failure;
+		return "only commands run in containers of this endpoint's container_type; functions run in those of apptainer, singularity, shifter and custom";
 	}
 
 	async #fetchPayload(task: HeldTask): Promise<void> {
@@ -285,10 +302,12 @@ export class Manager {
 		let launchWords: readonly string[] = [];
 		if (task.ranks !== undefined && "words" in task.ranks) {
 			launchWords = task.ranks.words;
-			Object.assign(environment, task.ranks.environment, prefixEnvironment(launchWords));
+			Object.assign(environment, task.ranks.environment);
 		}
 		for (const name of this.#settings.keptVariables) delete environment[name];
-		worker.send(task, { environment, launchWords }, this.#inlineLimitBytes, Date.now());
+		const containerWords = this.#containerWords(worker, task, environment);
+		if (launchWords.length > 0) Object.assign(environment, prefixEnvironment([...launchWords, ...containerWords]));
+		worker.send(task, { environment, launchWords, containerWords }, this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {
 			const slackMs = task.definition.runtime === commandRuntime ? commandWalltimeSlackMs : 0;
@@ -299,6 +318,21 @@ export class Manager {
 			this.#walltimes.set(task, timer);
 		}
 		this.#watch ??= setInterval(() => this.#look(), watchIntervalMs);
+	}
+
+	/** Of a command; functions run in workers that are in their container already. */
+	#containerWords(worker: WorkerProcess, task: HeldTask, environment: object): readonly string[] {
+		const { images, workingDirectory, containerVariables } = this.#settings;
+		if (task.image === "" || task.definition.runtime !== commandRuntime) return [];
+		const cpus = worker.share?.cpus;
+		return images.words({
+			image: task.image,
+			directory: worker.sandbox || workingDirectory,
+			variables: [...containerVariables, workerMarker, ...Object.keys(environment)],
+			gpus: (worker.share?.gpuIds.length ?? 0) > 0,
+			cpus: cpus === undefined ? undefined : formatCpuList(cpus.allowed),
+			places: [],
+		});
 	}
 
 	#stopRunning(worker: WorkerProcess, task: HeldTask, reason: StopReason, graceMs: number): void {
@@ -471,7 +505,9 @@ export class Manager {
 				? `${command} ended before it was ready (${describeExit(exit)})${words === "" ? "" : `: ${words}`}`
 				: `${command} could not be started (${exit.spawnError.message}); looked for on PATH ${process.env.PATH ?? ""}`;
 		const what =
-			worker.kind === "python" ? "Python 3.8 or newer; set `python` in the endpoint's configuration" : "Node.js";
+			splitKind(worker.kind).runtime === "python"
+				? "Python 3.8 or newer; set `python` in the endpoint's configuration"
+				: "Node.js";
 		this.#settings.log.error({ kind: worker.kind, why }, "a worker could not be started");
 		for (const task of this.#dispatcher.removeAll(worker.kind))
 			this.#finish(
