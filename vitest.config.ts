@@ -15,10 +15,11 @@ export default defineConfig({
 				test: {
 					name: "whole",
 					include: ["test/**/*.test.ts", "deploy/**/*.test.ts"],
-					exclude: ["test/load/**"],
+					exclude: ["test/load/**", "test/patient/**"],
 					fileParallelism: false,
 				},
 			},
+			{ extends: true, test: { name: "patient", include: ["test/patient/**/*.test.ts"], fileParallelism: false } },
 		],
 	},
 });

@@ -2,8 +2,9 @@
  * `npm test`: sets up what tests need, runs every suite, and says in one last line how many tests passed and failed.
  * Words after `npm test --` go to vitest: `npm test -- --project sdk completion`.
  */
-import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { databasesNow, findLeftovers, type Leftover } from "./leftovers.ts";
@@ -11,16 +12,33 @@ import { setUp } from "./setup.ts";
 import { type Count, countVitest, lastLine, sum } from "./test-count.ts";
 
 interface Suite {
-	name: string;
-	run: (words: readonly string[], directory: string) => Count;
+	readonly name: string;
+	/** Words for vitest. */
+	readonly words: readonly string[];
 }
 
-/** Every suite of the project. A suite that cannot even start counts as one failure. */
-const suites: readonly Suite[] = [{ name: "vitest", run: runVitest }];
+/**
+ * Beside each other: what mostly waits for leases, walltimes and cut networks costs no processor, so the others need not
+ * wait for it. A suite that cannot even start counts as one failure.
+ */
+const suites: readonly Suite[] = [
+	{ name: "most", words: ["proto", "cloud", "endpoint", "sdk", "whole"].flatMap((name) => ["--project", name]) },
+	{ name: "patient", words: ["--project", "patient"] },
+];
 
-function runVitest(words: readonly string[], directory: string): Count {
-	const report = join(directory, "vitest.json");
-	const { status, signal } = spawnSync(
+/** Suites after the first are heard when all have ended, lest their lines mix. */
+async function runSuites(words: readonly string[], directory: string): Promise<Count[]> {
+	const asked = words.length > 0 ? [{ name: "asked", words }] : suites;
+	const counts = await Promise.all(asked.map((suite, at) => runVitest(suite, directory, at > 0)));
+	for (const { name } of asked.slice(1)) process.stdout.write(readFileSync(join(directory, `${name}.log`), "utf8"));
+	return counts;
+}
+
+async function runVitest({ name, words }: Suite, directory: string, aside: boolean): Promise<Count> {
+	const report = join(directory, `${name}.json`);
+	const log = aside ? openSync(join(directory, `${name}.log`), "w") : undefined;
+	const output = log ?? "inherit";
+	const child = spawn(
 		process.execPath,
 		[
 			"node_modules/vitest/vitest.mjs",
@@ -31,12 +49,14 @@ function runVitest(words: readonly string[], directory: string): Count {
 			...words,
 		],
 		// Whatever tests make for a while is made in there, so that what they forget is found.
-		{ stdio: "inherit", env: { ...process.env, TMPDIR: temporary(directory) } },
+		{ stdio: ["ignore", output, output], env: { ...process.env, TMPDIR: temporary(directory) } },
 	);
+	const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+	if (log !== undefined) closeSync(log);
 	const count = countVitest(readReport(report), { skippedFails: Boolean(process.env.CI) });
 	// It ended badly although every test passed: an unhandled error, or no test at all.
 	const unexplained = status !== 0 && count.failed === 0;
-	if (unexplained) process.stderr.write(`vitest ended with ${signal ?? `status ${status}`}\n`);
+	if (unexplained) process.stderr.write(`vitest (${name}) ended with ${signal ?? `status ${status}`}\n`);
 	return unexplained ? { ...count, failed: 1 } : count;
 }
 
@@ -71,7 +91,7 @@ try {
 	chmodSync(temporary(directory), 0o1777);
 	const ready = setUp();
 	const before = databasesNow();
-	const counts = suites.map((suite) => suite.run(process.argv.slice(2), directory));
+	const counts = await runSuites(process.argv.slice(2), directory);
 	const leftovers = findLeftovers(temporary(directory), before);
 	sweep(leftovers);
 	const total = sum([...counts, { passed: 0, failed: (ready ? 0 : 1) + (leftovers.length > 0 ? 1 : 0) }]);

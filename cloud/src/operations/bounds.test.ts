@@ -1,30 +1,11 @@
 /** NEW-24: one account's requests and one endpoint's words cost the service no more than they should. */
 import { inlineLimitBytes, type TaskId } from "@errand/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import {
-	openTestCloud,
-	openTestDatabase,
-	packedArguments,
-	settle,
-	success,
-	type TestCloud,
-	type TestDatabase,
-} from "./test-cloud.ts";
+import { expect, test } from "vitest";
+import { cloudEachTest, packedArguments, settle, success, type TestCloud } from "./test-cloud.ts";
 
-let server: TestDatabase;
 let cloud: TestCloud;
-
-beforeAll(async () => {
-	server = await openTestDatabase();
-});
-afterAll(async () => {
-	await server?.close();
-});
-beforeEach(async () => {
-	cloud = await openTestCloud(server);
-});
-afterEach(async () => {
-	await cloud.close();
+cloudEachTest((opened) => {
+	cloud = opened;
 });
 
 test("a reply about many tasks has results of 64 MiB at most, and asking again for the rest brings all", async () => {

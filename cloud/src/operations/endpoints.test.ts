@@ -1,32 +1,19 @@
 import { type EndpointId, Fault, idFromBytes, newId, type TaskId } from "@errand/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Caller } from "../policy/caller.ts";
 import {
 	account,
+	cloudEachTest,
 	endpointKeyOf,
-	openTestCloud,
-	openTestDatabase,
 	packedArguments,
 	settle,
 	success,
 	type TestCloud,
-	type TestDatabase,
 } from "./test-cloud.ts";
 
-let server: TestDatabase;
 let cloud: TestCloud;
-
-beforeAll(async () => {
-	server = await openTestDatabase();
-});
-afterAll(async () => {
-	await server?.close();
-});
-beforeEach(async () => {
-	cloud = await openTestCloud(server);
-});
-afterEach(async () => {
-	await cloud.close();
+cloudEachTest((opened) => {
+	cloud = opened;
 });
 
 async function faultOf(work: Promise<unknown>): Promise<Fault> {

@@ -13,34 +13,21 @@ import {
 	type TaskId,
 } from "@errand/proto";
 import { OutputStream, TaskState } from "@errand/proto/wire";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { CloudEvents } from "../observe/events.ts";
 import {
 	account,
+	cloudEachTest,
 	endpointKeyOf,
-	openTestCloud,
-	openTestDatabase,
 	packedArguments,
 	settle,
 	success,
 	type TestCloud,
-	type TestDatabase,
 } from "./test-cloud.ts";
 
-let server: TestDatabase;
 let cloud: TestCloud;
-
-beforeAll(async () => {
-	server = await openTestDatabase();
-});
-afterAll(async () => {
-	await server?.close();
-});
-beforeEach(async () => {
-	cloud = await openTestCloud(server);
-});
-afterEach(async () => {
-	await cloud.close();
+cloudEachTest((opened) => {
+	cloud = opened;
 });
 
 async function codeOf(work: Promise<unknown>): Promise<string> {

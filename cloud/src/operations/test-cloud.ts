@@ -35,6 +35,7 @@ import {
 	toBinary,
 } from "@errand/proto/wire";
 import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { openBlobDirectory } from "../blobs/directory.ts";
 import type { Broker } from "../broker/broker.ts";
 import { openDispatch } from "../dispatch.ts";
@@ -336,4 +337,19 @@ export async function settle(
 /** A successful result of a task. */
 export function success(id: string, text: string): ResultInit {
 	return { taskId: idToBytes(id), outcome: { case: "value", value: Buffer.from(text) } };
+}
+
+/** Each test of the calling file gets a cloud of its own, on one database server for all of them. */
+export function cloudEachTest(use: (cloud: TestCloud) => void): void {
+	let server: TestDatabase;
+	let cloud: TestCloud;
+	beforeAll(async () => {
+		server = await openTestDatabase();
+	});
+	beforeEach(async () => {
+		cloud = await openTestCloud(server);
+		use(cloud);
+	});
+	afterEach(() => cloud.close());
+	afterAll(() => server?.close());
 }

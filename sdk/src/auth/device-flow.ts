@@ -1,5 +1,6 @@
 /** Logging in with a code that a person confirms in a browser (RFC 8628). Works in Node and in browsers. */
 import { Fault } from "@errand/proto";
+import { pause } from "../back-off.ts";
 import {
 	type CloudAddresses,
 	discover,
@@ -42,21 +43,6 @@ const standardIntervalS = 5;
 const slowDownS = 5;
 const outageBackOff = { firstMs: 1_000, mostMs: 30_000 };
 
-function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
-	return new Promise((resolve, reject) => {
-		const onAbort = (): void => {
-			clearTimeout(timer);
-			reject(signal?.reason);
-		};
-		const timer = setTimeout(() => {
-			signal?.removeEventListener("abort", onAbort);
-			resolve();
-		}, ms);
-		if (signal?.aborted === true) onAbort();
-		else signal?.addEventListener("abort", onAbort, { once: true });
-	});
-}
-
 /** Why no token will come, in words. */
 const refusals: Readonly<Record<string, string>> = {
 	access_denied: "The login was denied in the browser.",
@@ -69,7 +55,7 @@ const refusals: Readonly<Record<string, string>> = {
  * when that aborts.
  */
 export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<DeviceTokens> {
-	const { signal, sleep = wait } = options;
+	const { signal, sleep = pause } = options;
 	const cloudUrl = normalizeCloudUrl(options.cloudUrl);
 	const addresses = await discover(cloudUrl, signal);
 	const { clientId, deviceEndpoint, tokenEndpoint } = addresses;

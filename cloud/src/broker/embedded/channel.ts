@@ -5,22 +5,13 @@ import type { ChannelHome } from "./channel-home.ts";
 import { type Fields, methodName, methods } from "./codec.ts";
 import type { Content } from "./frames.ts";
 import { deliverFrame } from "./frames.ts";
+import { IncomingMessage } from "./incoming-message.ts";
 import type { Entry } from "./message.ts";
 import type { Consumer, MessageQueue } from "./message-queue.ts";
 import { readProperties } from "./properties.ts";
 import { Refusal } from "./refusal.ts";
 import { TopologyMethods } from "./topology-methods.ts";
-
-/** As RabbitMQ's default: a larger body is refused at its header. */
-const messageLimitBytes = 128 * 1024 * 1024;
-
-/** Half-sent messages of one connection: two of the largest. */
-const incomingLimitBytes = 2 * messageLimitBytes;
-
-type Incoming =
-	| { state: "idle" }
-	| { state: "header"; fields: Fields }
-	| { state: "body"; fields: Fields; properties: Buffer; pieces: Buffer[]; sizeBytes: number; leftBytes: number };
+import { Unacked } from "./unacked.ts";
 
 class ChannelConsumer implements Consumer {
 	readonly tag: string;
@@ -53,19 +44,12 @@ class ChannelConsumer implements Consumer {
 	}
 }
 
-interface Unacked {
-	readonly entry: Entry;
-	readonly consumer: ChannelConsumer | undefined;
-}
-
 export class Channel {
 	readonly number: number;
 	readonly #home: ChannelHome;
 	readonly #consumers = new Map<string, ChannelConsumer>();
-	/** In the order of their tags. */
-	readonly #unacked = new Map<number, Unacked>();
-	#incoming: Incoming = { state: "idle" };
-	#nextDeliveryTag = 1;
+	readonly #unacked = new Unacked();
+	readonly #incoming: IncomingMessage;
 	#consumerLimit = 0;
 	#channelLimit = 0;
 	#flowing = true;
@@ -76,6 +60,7 @@ export class Channel {
 	constructor(number: number, home: ChannelHome) {
 		this.number = number;
 		this.#home = home;
+		this.#incoming = new IncomingMessage(home, (...message) => this.#received(...message));
 		this.#topology = new TopologyMethods(home, (fields, durable, method, reply) =>
 			this.#afterFlush(fields, durable, method, reply),
 		);
@@ -83,7 +68,7 @@ export class Channel {
 
 	/** A method frame. Throws a Refusal. */
 	method(id: number, fields: Fields): void {
-		if (this.#incoming.state !== "idle")
+		if (!this.#incoming.idle)
 			throw new Refusal("UNEXPECTED_FRAME", `expected the content of a message, got ${methodName(id)}`);
 		const handle = handlers[id];
 		if (!handle) throw new Refusal("NOT_IMPLEMENTED", `${methodName(id)} is not something this broker does`);
@@ -92,45 +77,12 @@ export class Channel {
 
 	/** A content header frame. Throws a Refusal. */
 	header(payload: Buffer): void {
-		if (this.#incoming.state !== "header")
-			throw new Refusal("UNEXPECTED_FRAME", "a content header that no publish announced");
-		if (payload.length < 14 || payload.readUInt16BE(0) !== 60)
-			throw new Refusal("FRAME_ERROR", "a content header that is none");
-		const { fields } = this.#incoming;
-		const size = payload.readUInt32BE(4) * 2 ** 32 + payload.readUInt32BE(8);
-		if (size > messageLimitBytes) {
-			this.#incoming = { state: "idle" };
-			throw new Refusal(
-				"PRECONDITION_FAILED",
-				`message size ${size} is larger than configured max size ${messageLimitBytes}`,
-			);
-		}
-		if (this.#home.incomingBytes + size > incomingLimitBytes)
-			throw new Refusal(
-				"RESOURCE_ERROR",
-				`more than ${incomingLimitBytes} bytes of unfinished messages on one connection`,
-			);
-		this.#home.incomingBytes += size;
-		const properties = Buffer.from(payload.subarray(12));
-		this.#incoming = { state: "body", fields, properties, pieces: [], sizeBytes: size, leftBytes: size };
-		if (size === 0) this.#received(fields, properties, Buffer.alloc(0));
+		this.#incoming.header(payload);
 	}
 
 	/** A body frame. Throws a Refusal. */
 	body(payload: Buffer): void {
-		const incoming = this.#incoming;
-		if (incoming.state !== "body") throw new Refusal("UNEXPECTED_FRAME", "a message body that no header announced");
-		incoming.leftBytes -= payload.length;
-		if (incoming.leftBytes < 0) throw new Refusal("FRAME_ERROR", "a message body that is longer than its header says");
-		// A copy: frames are views of the socket's buffers.
-		incoming.pieces.push(Buffer.from(payload));
-		if (incoming.leftBytes > 0) return;
-		const { pieces } = incoming;
-		this.#received(
-			incoming.fields,
-			incoming.properties,
-			pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces),
-		);
+		this.#incoming.body(payload);
 	}
 
 	canTake(consumer: ChannelConsumer): boolean {
@@ -142,22 +94,19 @@ export class Channel {
 
 	deliver(consumer: ChannelConsumer, entry: Entry): void {
 		const { message } = entry;
-		const tag = this.#nextDeliveryTag++;
+		const tag = this.#unacked.nextTag();
 		let content: Content;
 		try {
 			content = message.content();
 		} catch (error) {
 			// Goes back to its queue with the channel.
-			this.#unacked.set(tag, { entry, consumer: undefined });
+			this.#unacked.add(tag, entry);
 			this.#flowing = false;
 			this.#home.fail(new Refusal("INTERNAL_ERROR", "a message could not be read from the disk", { cause: error }));
 			return;
 		}
 		if (consumer.noAck) entry.queue.settle(entry);
-		else {
-			consumer.unacked++;
-			this.#unacked.set(tag, { entry, consumer });
-		}
+		else this.#unacked.add(tag, entry, consumer);
 		this.#home.sendContent(
 			deliverFrame(this.number, consumer.tagBytes, tag, entry.redelivered, message.exchange, message.routingKey),
 			this.number,
@@ -182,15 +131,14 @@ export class Channel {
 		this.#closed = true;
 		this.#flowing = false;
 		this.#confirms?.dispose();
-		this.#endIncoming();
+		this.#incoming.drop();
 		const consumers = [...this.#consumers.values()];
 		this.#consumers.clear();
 		for (const consumer of consumers) consumer.queue.removeConsumer(consumer);
-		this.#requeue([...this.#unacked.keys()]);
+		this.#unacked.requeue(this.#unacked.tags);
 	}
 
 	#received(fields: Fields, properties: Buffer, body: Buffer): void {
-		this.#endIncoming();
 		const { host, user } = this.#home;
 		const name = fields.exchange as string;
 		const routingKey = fields.routingKey as string;
@@ -213,56 +161,14 @@ export class Channel {
 		this.#confirms?.published(durable);
 	}
 
-	#endIncoming(): void {
-		if (this.#incoming.state === "body") this.#home.incomingBytes -= this.#incoming.sizeBytes;
-		this.#incoming = { state: "idle" };
-	}
-
 	#reply(method: number, fields: Fields = {}): void {
 		this.#home.send(method, this.number, fields);
 	}
 
-	#requeue(tags: number[]): void {
-		const byQueue = new Map<MessageQueue, Entry[]>();
-		for (const tag of tags) {
-			const unacked = this.#forget(tag);
-			if (!unacked) continue;
-			const entries = byQueue.get(unacked.entry.queue);
-			if (entries) entries.push(unacked.entry);
-			else byQueue.set(unacked.entry.queue, [unacked.entry]);
-		}
-		// Newest first: queues take returned messages back from the end.
-		for (const [queue, entries] of byQueue) queue.requeue(entries.reverse());
-	}
-
-	#forget(tag: number): Unacked | undefined {
-		const unacked = this.#unacked.get(tag);
-		if (!unacked) return undefined;
-		this.#unacked.delete(tag);
-		if (unacked.consumer) unacked.consumer.unacked--;
-		return unacked;
-	}
-
-	#tags(tag: number, multiple: boolean): number[] {
-		if (multiple && tag < this.#nextDeliveryTag) {
-			const tags: number[] = [];
-			for (const known of this.#unacked.keys()) {
-				if (tag !== 0 && known > tag) break;
-				tags.push(known);
-			}
-			if (tags.length > 0 || tag === 0) return tags;
-		} else if (!multiple && this.#unacked.has(tag)) return [tag];
-		throw new Refusal("PRECONDITION_FAILED", `unknown delivery tag ${tag}`);
-	}
-
 	/** What a consumer has settled makes room, for it or (with a limit of the channel) for its neighbours. */
-	#settle(tags: number[], requeue: boolean): void {
-		if (requeue) this.#requeue(tags);
-		else
-			for (const tag of tags) {
-				const unacked = this.#forget(tag);
-				unacked?.entry.queue.settle(unacked.entry);
-			}
+	#settle(tags: readonly number[], requeue: boolean): void {
+		if (requeue) this.#unacked.requeue(tags);
+		else this.#unacked.settle(tags);
 		this.resume();
 	}
 
@@ -329,10 +235,10 @@ export class Channel {
 			return;
 		}
 		const { message } = entry;
-		const deliveryTag = this.#nextDeliveryTag++;
+		const deliveryTag = this.#unacked.nextTag();
 		const content = message.content();
 		if (fields.noAck) queue.settle(entry);
-		else this.#unacked.set(deliveryTag, { entry, consumer: undefined });
+		else this.#unacked.add(deliveryTag, entry);
 		this.#home.sendContent(
 			{
 				id: methods.basicGetOk,
@@ -356,12 +262,12 @@ export class Channel {
 		this.#home.user.mustBeAllowed("write", "exchange", name);
 		if (exchange.declaration.internal)
 			throw new Refusal("ACCESS_REFUSED", `cannot publish to internal exchange '${name}'`);
-		this.#incoming = { state: "header", fields };
+		this.#incoming.expect(fields);
 	}
 
 	#basicRecover(fields: Fields, reply: boolean): void {
 		if (!fields.requeue) throw new Refusal("NOT_IMPLEMENTED", "recover without requeue");
-		this.#settle([...this.#unacked.keys()], true);
+		this.#settle(this.#unacked.tags, true);
 		if (reply) this.#reply(methods.basicRecoverOk);
 	}
 
@@ -393,12 +299,12 @@ export class Channel {
 		[methods.basicPublish]: (channel, fields) => channel.#basicPublish(fields),
 		[methods.basicGet]: (channel, fields) => channel.#basicGet(fields),
 		[methods.basicAck]: (channel, fields) =>
-			channel.#settle(channel.#tags(fields.deliveryTag as number, fields.multiple as boolean), false),
+			channel.#settle(channel.#unacked.named(fields.deliveryTag as number, fields.multiple as boolean), false),
 		[methods.basicReject]: (channel, fields) =>
-			channel.#settle(channel.#tags(fields.deliveryTag as number, false), fields.requeue as boolean),
+			channel.#settle(channel.#unacked.named(fields.deliveryTag as number, false), fields.requeue as boolean),
 		[methods.basicNack]: (channel, fields) =>
 			channel.#settle(
-				channel.#tags(fields.deliveryTag as number, fields.multiple as boolean),
+				channel.#unacked.named(fields.deliveryTag as number, fields.multiple as boolean),
 				fields.requeue as boolean,
 			),
 		[methods.basicRecover]: (channel, fields) => channel.#basicRecover(fields, true),
