@@ -1,24 +1,37 @@
 #!/usr/bin/env node
 /** `errand-endpoint`: the daemon of one endpoint directory. The only file that knows the concrete schedulers. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
+import { readPause, removePause, writePause } from "./blocks/pause-file.ts";
 import { type EndpointConfig, readConfig, type SchedulerName } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { defaultConfigText } from "./config/default-config.ts";
+import { openFluxScheduler } from "./scheduler/flux/flux.ts";
+import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
+import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
+import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
+import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
+import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { type Check, examine } from "./service/doctor.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
+import { type Logger, silentLogger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
+import { shownScript } from "./service/shown-script.ts";
 import { openCloudClient } from "./uplink/cloud-client.ts";
 
 const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
        errand-endpoint init DIR --name NAME     write its config.yaml, unless there is one
+       errand-endpoint script DIR [--queue Q]   print the batch script of a block
+       errand-endpoint pause DIR [--reason R]   ask for no more blocks until it is resumed
+       errand-endpoint resume DIR               ask for blocks again
        errand-endpoint doctor DIR [--json]      look for what keeps it from working
        errand-endpoint --version`;
 
@@ -28,6 +41,12 @@ const schedulers: {
 	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
+	slurm: openSlurmScheduler,
+	pbs: openPbsScheduler,
+	torque: openTorqueScheduler,
+	lsf: openLsfScheduler,
+	htcondor: openCondorScheduler,
+	flux: openFluxScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
@@ -38,13 +57,17 @@ function version(): string {
 	return path === undefined ? "unknown" : (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
-async function run(directory: string): Promise<number> {
-	const config = readConfig(directory);
-	const openScheduler = schedulers[config.scheduler];
-	if (openScheduler === undefined)
+function openScheduler(directory: string, config: EndpointConfig, log: Logger): Scheduler {
+	const open = schedulers[config.scheduler];
+	if (open === undefined)
 		throw new Error(
 			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
 		);
+	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
+}
+
+async function run(directory: string): Promise<number> {
+	const config = readConfig(directory);
 	const credentials = readCredentials(directory);
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
 	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
@@ -57,7 +80,7 @@ async function run(directory: string): Promise<number> {
 		config,
 		version: version(),
 		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler: openScheduler({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config),
+		scheduler: openScheduler(directory, config, log),
 		managerProgram: managerProgram(mainFile, process.env),
 		log,
 		signal: stopping.signal,
@@ -93,6 +116,32 @@ function init(directory: string, name: string): number {
 	return exitStatus.ok;
 }
 
+async function script(directory: string, queue: string | undefined): Promise<number> {
+	const config = readConfig(directory);
+	const scheduler = openScheduler(directory, config, silentLogger);
+	try {
+		const program = managerProgram(mainFile, process.env);
+		process.stdout.write(await shownScript({ directory, config, scheduler, managerProgram: program, queue }));
+	} finally {
+		scheduler.close();
+	}
+	return exitStatus.ok;
+}
+
+async function pause(directory: string, reason: string | undefined): Promise<number> {
+	const says = reason ?? `somebody (${userInfo().username} on ${hostname()}) paused it`;
+	await writePause(directory, { reason: says, since: new Date().toISOString(), by: "person" });
+	process.stdout.write(`${JSON.stringify({ paused: says })}\n`);
+	return exitStatus.ok;
+}
+
+async function resume(directory: string): Promise<number> {
+	const was = await readPause(directory);
+	await removePause(directory);
+	process.stdout.write(`${JSON.stringify({ was: was?.reason ?? null })}\n`);
+	return exitStatus.ok;
+}
+
 const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
 
 async function doctor(directory: string, json: boolean): Promise<number> {
@@ -111,6 +160,8 @@ async function main(argv: readonly string[]): Promise<number> {
 		options: {
 			name: { type: "string" },
 			scheduler: { type: "string" },
+			queue: { type: "string" },
+			reason: { type: "string" },
 			json: { type: "boolean", default: false },
 			version: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
@@ -134,6 +185,12 @@ async function main(argv: readonly string[]): Promise<number> {
 			return await run(directory);
 		case "init":
 			return init(directory, values.name ?? basename(directory));
+		case "script":
+			return await script(directory, values.queue);
+		case "pause":
+			return await pause(directory, values.reason);
+		case "resume":
+			return await resume(directory);
 		case "doctor":
 			return await doctor(directory, values.json);
 		default:

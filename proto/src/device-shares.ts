@@ -44,6 +44,21 @@ export class DeviceShares {
 		return isDeviceWish(gpus) && Math.ceil(gpus) <= this.count;
 	}
 
+	/** How many such wishes would be given one after another. */
+	capacity(gpus: number): number {
+		if (!isDeviceWish(gpus)) return 0;
+		if (gpus === 0) return Number.POSITIVE_INFINITY;
+		if (gpus >= 1) return Math.floor(this.wholeFree / gpus);
+		const units = Math.max(1, Math.round(gpus * deviceUnits));
+		return this.#free.reduce((count, free) => count + Math.floor(free / units), 0);
+	}
+
+	copy(): DeviceShares {
+		const copied = new DeviceShares(this.count);
+		for (const [device, free] of this.#free.entries()) copied.#free[device] = free;
+		return copied;
+	}
+
 	/** Whole devices: the lowest that nobody uses. A share: of the device that is fullest already, so that whole ones stay. */
 	take(gpus: number): DeviceGrant | undefined {
 		const grant = this.#choose(gpus);
