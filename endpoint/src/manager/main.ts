@@ -107,6 +107,12 @@ const manager = new Manager({
 	keptVariables: ["OMP_NUM_THREADS", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"].filter((name) => name in options.environment),
 	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
 	images,
+	rankVariables: [
+		...["ERRAND_TASK_ID", "ERRAND_CORES", "OMP_NUM_THREADS"],
+		...Object.keys({ ...options.environment, ...options.jobEnvironment }),
+		...(options.gpuIds.length > 0 ? Object.keys(gpuEnvironment("")) : []),
+		...["PATH", "LD_LIBRARY_PATH", "PYTHONPATH"].filter((name) => name in workerEnvironment),
+	],
 	workingDirectory: options.workingDirectory,
 	containerVariables,
 	worker: (kind: WorkerKind) => ({

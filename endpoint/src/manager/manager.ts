@@ -60,8 +60,6 @@ const walltimeGraceMs = 1000;
 /** A command's worker ends it at the walltime itself and answers; only a stuck worker is ended from here. */
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
-/** Of what a task is told in its environment, what all its ranks must see. */
-const taskVariables = ["ERRAND_TASK_ID", "ERRAND_JOB_ID", "ERRAND_CORES", "OMP_NUM_THREADS", "PATH", "LD_LIBRARY_PATH"];
 
 export interface ManagerSettings {
 	place: Place;
@@ -75,6 +73,8 @@ export interface ManagerSettings {
 	spillDirectory: string;
 	ranks: RankLaunch;
 	images: Images;
+	/** Of a task's environment, what all its ranks must see. */
+	rankVariables: readonly string[];
 	/** Of what a worker's environment holds, what goes into a container. */
 	containerVariables: readonly string[];
 	/** Where tasks run that have no sandbox. */
@@ -224,7 +224,7 @@ export class Manager {
 			const missing = task.image === "" ? undefined : await this.#missing(task, images);
 			if (missing !== undefined) return refuse("RUNTIME_MISSING", `on ${place.host}: ${missing}`);
 			await this.#fetchPayload(task);
-			if (hasRanks(task)) task.ranks = await ranks.start(task, taskVariables);
+			if (hasRanks(task)) task.ranks = await ranks.start(task, this.#settings.rankVariables);
 			if (task.stop !== undefined) refuse("CANCELLED", "the task was cancelled before it ran");
 			else if (task.ranks !== undefined && "refusal" in task.ranks)
 				refuse("RESOURCES_UNAVAILABLE", `the task cannot run: ${task.ranks.refusal}`);
