@@ -1,6 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
 	create,
@@ -55,10 +55,11 @@ const {
 	...inherited
 } = process.env;
 for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
+const gpuVendor = options.gpuIds.length === 0 ? "none" : existsSync("/dev/kfd") ? "amd" : "other";
 const workerEnvironment: Record<string, string> = {
 	...withoutLaunch(inherited as Record<string, string>),
 	ERRAND_CORES: "1",
-	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
+	...(gpuVendor === "none" ? {} : gpuEnvironment([], gpuVendor)), // a task that asks for no GPU sees none
 	...options.environment,
 	...options.jobEnvironment,
 	[managerMarker]: managerId,
@@ -103,6 +104,7 @@ const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	gpuVendor,
 	cpus: cpuGroupsHere.length > 0 ? new CpuShares(cpuGroupsHere) : undefined,
 	keptVariables: ["OMP_NUM_THREADS", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"].filter((name) => name in options.environment),
 	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
@@ -110,7 +112,7 @@ const manager = new Manager({
 	rankVariables: [
 		...["ERRAND_TASK_ID", "ERRAND_CORES", "OMP_NUM_THREADS"],
 		...Object.keys({ ...options.environment, ...options.jobEnvironment }),
-		...(options.gpuIds.length > 0 ? Object.keys(gpuEnvironment("")) : []),
+		...(gpuVendor === "none" ? [] : Object.keys(gpuEnvironment([], gpuVendor))),
 		...["PATH", "LD_LIBRARY_PATH", "PYTHONPATH"].filter((name) => name in workerEnvironment),
 	],
 	workingDirectory: options.workingDirectory,

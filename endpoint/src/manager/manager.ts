@@ -34,7 +34,7 @@ import {
 } from "./held-task.ts";
 import type { Images } from "./images.ts";
 import type { Logger } from "./link.ts";
-import { NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
+import { type GpuVendor, NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
@@ -67,6 +67,7 @@ export interface ManagerSettings {
 	cores: number;
 	memoryBytes: number;
 	gpuIds: readonly string[];
+	gpuVendor: GpuVendor;
 	named: Readonly<Record<string, number>>;
 	/** Undefined: tasks may run on any processor. */
 	cpus: CpuShares | undefined;
@@ -296,7 +297,7 @@ export class Manager {
 	#run(worker: WorkerProcess, task: HeldTask): void {
 		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
 		if (worker.share !== undefined && !task.plain)
-			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuIds.length > 0));
+			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuVendor));
 		if (worker.share !== undefined && (worker.share.cpus !== undefined || task.resources.cores > 0))
 			Object.assign(environment, threadEnvironment(worker.share));
 		let launchWords: readonly string[] = [];
