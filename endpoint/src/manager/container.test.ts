@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
 	chmodSync,
 	copyFileSync,
@@ -10,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ensureDebianPackages } from "../../../test/harness/debian.ts";
 import { type ContainerRun, type ContainerType, runtimeOf } from "./container.ts";
 import { command, failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
@@ -60,21 +61,25 @@ describe("the words of each program that runs containers", () => {
 	});
 });
 
+/** The files of an image: a shell, a mark, and places to bind what the host has. */
+function makeRoot(root: string): void {
+	for (const folder of ["bin", "dev", "proc", "sys", "tmp", "etc", "home", "root", "run", "usr", "var", "mnt"])
+		mkdirSync(join(root, folder), { recursive: true });
+	for (const file of ["passwd", "group", "hosts", "resolv.conf"]) writeFileSync(join(root, "etc", file), "");
+	for (const folder of ["lib", "lib64"]) symlinkSync(`usr/${folder}`, join(root, folder));
+	copyFileSync("/bin/busybox", join(root, "bin", "busybox"));
+	for (const name of ["sh", "cat", "sleep", "echo", "ls"]) symlinkSync("busybox", join(root, "bin", name));
+	writeFileSync(join(root, "etc", "image"), "in the image\n");
+}
+
 describe("CON-1: tasks in real containers, by Charliecloud", () => {
 	let image = "";
 	let daemon: ScriptedDaemon;
 	beforeAll(async () => {
 		await ensureDebianPackages(["charliecloud", "busybox-static"]);
-		// An image of a shell, a mark, and places for what the host has of Python and Node.js.
+		// What the host has of Python and Node.js is bound.
 		image = mkdtempSync(join(tmpdir(), "errand-image-"));
-		for (const folder of ["bin", "dev", "proc", "sys", "tmp", "etc", "home", "root", "run", "usr", "var", "mnt"])
-			mkdirSync(join(image, folder));
-		for (const file of ["passwd", "group", "hosts", "resolv.conf"]) writeFileSync(join(image, "etc", file), "");
-		for (const folder of ["lib", "lib64"]) symlinkSync(`usr/${folder}`, join(image, folder));
-		copyFileSync("/bin/busybox", join(image, "bin", "busybox"));
-		for (const name of ["sh", "cat", "pwd", "id", "sleep", "echo", "touch", "ls"])
-			symlinkSync("busybox", join(image, "bin", name));
-		writeFileSync(join(image, "etc", "image"), "in the image\n");
+		makeRoot(image);
 		daemon = await new ScriptedDaemon({
 			options: {
 				cores: 4,
@@ -144,6 +149,58 @@ describe("CON-1: tasks in real containers, by Charliecloud", () => {
 			}),
 		) as { stdout: string };
 		expect(ended.stdout.trim().split("\n").sort()).toEqual(["0 in the image", "1 in the image"]);
+	});
+});
+
+describe("CON-1: commands in real containers, by Podman", () => {
+	const image = "localhost/errand-lab:1";
+	let directory = "";
+	let environment: Record<string, string>;
+	const podman = (...words: string[]): string =>
+		execFileSync("podman", words, { env: { ...process.env, ...environment }, encoding: "utf8" });
+	beforeAll(async () => {
+		await ensureDebianPackages(["podman", "runc", "catatonit", "busybox-static"]);
+		directory = mkdtempSync(join(tmpdir(), "errand-podman-"));
+		const at = (name: string) => join(directory, name);
+		environment = {
+			CONTAINERS_CONF: at("containers.conf"),
+			CONTAINERS_STORAGE_CONF: at("storage.conf"),
+			HOME: directory,
+		};
+		// Plain files and cgroups without systemd: what works in a container, and on a node that has neither.
+		writeFileSync(
+			at("storage.conf"),
+			`[storage]\ndriver = "vfs"\nrunroot = "${at("run")}"\ngraphroot = "${at("graph")}"\n`,
+		);
+		writeFileSync(
+			at("containers.conf"),
+			'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n',
+		);
+		makeRoot(at("root"));
+		execFileSync("tar", ["-C", at("root"), "-cf", at("root.tar"), "."]);
+		podman("import", "--quiet", at("root.tar"), image);
+	}, 120_000);
+	afterAll(() => {
+		podman("rm", "--all", "--force", "--time=0");
+		rmSync(directory, { recursive: true, force: true });
+	});
+
+	test("a command sees the image, its working directory and its variables, and leaves no container, in time or out of it", async () => {
+		const daemon = await new ScriptedDaemon({
+			options: { container: { type: "podman", image, options: "" }, environment: { FLAVOUR: "strong" } },
+			environment,
+		}).open();
+		try {
+			const ended = await daemon.run(
+				command('cat /etc/image; echo "$FLAVOUR $ERRAND_TASK_ID"; echo x > made-here; ls'),
+			);
+			expect((jsonOf(ended) as { stdout: string }).stdout).toMatch(/^in the image\nstrong [0-9a-f-]{36}\nmade-here\n$/);
+			const late = await daemon.run(command("echo begun; sleep 600", { walltime_ms: 1500 }));
+			expect(jsonOf(late)).toMatchObject({ returncode: 124, stdout: "begun\n" });
+			await vi.waitFor(() => expect(podman("ps", "--quiet")).toBe(""), { timeout: 10_000, interval: 200 });
+		} finally {
+			await daemon.close();
+		}
 	});
 });
 
