@@ -37,27 +37,31 @@ export class SchedulerCommand {
 		this.#options = options;
 	}
 
-	/** Judges nothing: schedulers say valid things and exit with 1. Throws {@link SchedulerSilent} when there is no such program. */
-	run(argv: readonly [string, ...string[]], input = ""): Promise<Answer> {
-		const answer = this.#queue.then(() => this.#run(argv, input));
+	/**
+	 * Judges nothing: schedulers say valid things and exit with 1. Throws {@link SchedulerSilent} when there is no such program.
+	 * A program whose environment becomes the job's is told so: tasks keep the user's own language and time zone.
+	 */
+	run(argv: readonly [string, ...string[]], input = "", environment: "ours" | "the job's" = "ours"): Promise<Answer> {
+		const answer = this.#queue.then(() => this.#run(argv, input, environment));
 		this.#queue = answer.catch(() => undefined);
 		return answer;
 	}
 
 	/** As {@link run}, and throws {@link SchedulerSilent} when the time limit ended it. */
-	async ask(argv: readonly [string, ...string[]], input = ""): Promise<Answer> {
-		const answer = await this.run(argv, input);
-		if (answer.timedOut) throw new SchedulerSilent(`${argv[0]} did not answer within ${this.#options.timeoutMs} ms`);
+	async ask(...command: Parameters<SchedulerCommand["run"]>): Promise<Answer> {
+		const answer = await this.run(...command);
+		if (answer.timedOut)
+			throw new SchedulerSilent(`${command[0][0]} did not answer within ${this.#options.timeoutMs} ms`);
 		return answer;
 	}
 
-	#run(argv: readonly [string, ...string[]], input: string): Promise<Answer> {
+	#run(argv: readonly [string, ...string[]], input: string, whose: "ours" | "the job's"): Promise<Answer> {
 		const { timeoutMs, log, environment } = this.#options;
 		const [program, ...words] = argv;
 		const startedMs = performance.now();
 		return new Promise((resolve, reject) => {
 			const child = spawn(program, words, {
-				env: { ...plainEnvironment(process.env), ...environment },
+				env: { ...cleanEnvironment(process.env), ...(whose === "ours" && { LC_ALL: "C", TZ: "UTC" }), ...environment },
 				stdio: ["pipe", "pipe", "pipe"],
 			});
 			const out = collect(child.stdout);
@@ -86,9 +90,9 @@ export class SchedulerCommand {
 	}
 }
 
-function plainEnvironment(from: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function cleanEnvironment(from: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 	const kept = Object.entries(from).filter(([name]) => !foreignVariables.test(name) && !name.startsWith("ERRAND_"));
-	return { ...Object.fromEntries(kept), LC_ALL: "C", TZ: "UTC" };
+	return Object.fromEntries(kept);
 }
 
 function collect(stream: NodeJS.ReadableStream): () => string {

@@ -4,5 +4,5 @@ import { schedulerContract } from "../scheduler.contract.ts";
 import { openLocalScheduler } from "./local.ts";
 
 describe("local scheduler", () => {
-	schedulerContract((directory) => openLocalScheduler({ directory, log: silentLogger }));
+	schedulerContract((directory) => openLocalScheduler({ directory, log: silentLogger }), { tellsEnds: true });
 });
