@@ -10,8 +10,11 @@ import { readCredentials } from "./config/credentials.ts";
 import { duration } from "./config/quantities.ts";
 import type { Check } from "./doctor/check.ts";
 import { examine } from "./doctor/doctor.ts";
+import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
+import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
+import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
@@ -46,6 +49,9 @@ const schedulers: {
 	gridengine: openGridEngineScheduler,
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
+	lsf: openLsfScheduler,
+	htcondor: openCondorScheduler,
+	flux: openFluxScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */

@@ -10,6 +10,7 @@ import { endpointMark, formatMark, type JobMark } from "./job-mark.ts";
 import {
 	type BlockSpec,
 	type JobId,
+	type JobState,
 	type JobStatus,
 	type Scheduler,
 	type SchedulerCapabilities,
@@ -66,13 +67,18 @@ export interface Dialect {
 	readonly jobs: (ask: Ask, ids: readonly JobId[]) => Promise<Told>;
 	/** Jobs of this user that have not ended and have a mark of this endpoint. Throws {@link SchedulerSilent}. */
 	readonly ours: (ask: Ask, endpoint: string) => Promise<readonly JobRecord[]>;
-	/** Asks jobs to end: SIGTERM first. */
+	/** Asks jobs that have started to end: SIGTERM first. */
 	readonly end: (ids: readonly JobId[]) => readonly [string, ...string[]];
+	/** Takes jobs that wait out of the queue, where that is another command. */
+	readonly drop?: Dialect["end"];
 	/** Ends jobs at once. */
-	readonly kill: (ids: readonly JobId[]) => readonly [string, ...string[]];
-	/** A job that this adapter submitted is over: what was kept for it may go. */
+	readonly kill: Dialect["end"];
+	/** The job of this block is over: what was kept for it may go. */
 	readonly forget?: (blockId: string) => void;
 }
+
+/** Of jobs that have not started, as far as is known. */
+const waiting: ReadonlySet<JobState> = new Set(["pending", "held", "unknown"]);
 
 export function openCommandLineScheduler(
 	dialect: Dialect,
@@ -116,14 +122,14 @@ export function openCommandLineScheduler(
 		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
 		const answer = await dialect.submit(ask, spec, formatMark({ endpoint, blockId: spec.blockId }));
 		const words = wordsOf(answer);
-		if (answer.code !== 0) {
-			if (answer.code === undefined || dialect.unreachable.test(words))
-				throw new SchedulerSilent(`${name} did not take the job: ${words}`);
-			throw new SubmitRejected(words);
-		}
+		// What it says counts before its exit status: programs of sites warn with the one and submit all the same.
 		const id = dialect.parseSubmitted(answer.stdout);
-		if (id === undefined) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
-		return id;
+		if (id !== undefined) return id;
+		if (answer.code === 0) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
+		if (answer.code === undefined || dialect.unreachable.test(words))
+			throw new SchedulerSilent(`${name} did not take the job: ${words}`);
+		dialect.forget?.(spec.blockId);
+		throw new SubmitRejected(words);
 	}
 
 	function refuseWhatItLacks({ queue, nodes }: BlockSpec): void {
@@ -159,8 +165,10 @@ export function openCommandLineScheduler(
 
 	async function poll(ids: readonly JobId[]): Promise<Map<JobId, JobStatus>> {
 		const asked = [...new Set(ids)].filter((id) => dialect.idForm.test(id));
-		const told = asked.length === 0 ? { jobs: new Map(), gone: new Set(asked) } : await dialect.jobs(ask, asked);
+		const told: Told = asked.length === 0 ? { jobs: new Map(), gone: new Set() } : await dialect.jobs(ask, asked);
 		const statuses = new Map(ids.map((id): [JobId, JobStatus] => [id, statusOf(id, told)]));
+		for (const { mark, status } of told.jobs.values())
+			if (status.state === "ended" && mark?.endpoint === endpoint) dialect.forget?.(mark.blockId);
 		for (const [blockId, { id }] of submitted)
 			if (statuses.get(id)?.state === "ended") {
 				submitted.delete(blockId);
@@ -188,25 +196,34 @@ export function openCommandLineScheduler(
 
 	async function cancel(ids: readonly JobId[], graceMs: number): Promise<void> {
 		const startedMs = nowMs();
-		let left = ids.filter((id) => dialect.idForm.test(id));
+		const asked = new Set<JobId>();
 		let killed = false;
-		if (left.length > 0) await ask(dialect.end(left));
-		for (let waitMs = firstLookMs; left.length > 0; waitMs = Math.min(waitMs * 2, lastLookMs)) {
+		let left: readonly JobId[] = ids;
+		for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 2, lastLookMs)) {
 			const statuses = await poll(left);
-			left = left.filter((id) => statuses.get(id)?.state !== "ended");
+			const stateOf = (id: JobId): JobState | undefined => statuses.get(id)?.state;
+			left = left.filter((id) => stateOf(id) !== "ended");
 			if (left.length === 0) return;
 			const tookMs = nowMs() - startedMs;
 			if (tookMs > graceMs + endLimitMs)
-				throw new SchedulerSilent(`${name} was asked to end ${left.join(", ")} and has not within ${tookMs} ms`);
-			const unseen = left.filter((id) => statuses.get(id)?.state === "unknown");
-			if (unseen.length > 0) await ask(dialect.end(unseen));
-			if (!killed && tookMs >= graceMs) {
+				throw new SchedulerSilent(
+					`${name} was asked to end ${left.join(", ")} ${Math.round(tookMs)} ms ago; they have not ended`,
+				);
+			// One that it does not show yet may not have heard of it.
+			const unasked = left.filter((id) => !asked.has(id) || stateOf(id) === "unknown");
+			for (const id of unasked) asked.add(id);
+			const [waits, runs] = [true, false].map((is) =>
+				unasked.filter((id) => waiting.has(stateOf(id) ?? "unknown") === is),
+			) as [JobId[], JobId[]];
+			if (waits.length > 0) await ask((dialect.drop ?? dialect.end)(waits));
+			if (runs.length > 0) await ask(dialect.end(runs));
+			if (!killed && nowMs() - startedMs >= graceMs) {
 				killed = true;
 				await ask(dialect.kill(left));
 				waitMs = firstLookMs;
 			}
-			const beforeKillMs = killed ? waitMs : Math.max(1, graceMs - tookMs);
-			await after(Math.min(waitMs, beforeKillMs), undefined, { signal: closing.signal });
+			const untilKillMs = killed ? waitMs : Math.max(1, graceMs - (nowMs() - startedMs));
+			await after(Math.min(waitMs, untilKillMs), undefined, { signal: closing.signal });
 		}
 	}
 

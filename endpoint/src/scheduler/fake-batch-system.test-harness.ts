@@ -43,7 +43,7 @@ export interface FakeJob {
 	readonly attributes: ReadonlyMap<string, string>;
 	state: "pending" | "held" | "running" | "suspended" | "ending" | "ended";
 	/** Shown in place of the state's own word. */
-	word?: string;
+	word: string | undefined;
 	reason: string;
 	expectedStartMs?: number;
 	starts: number;
@@ -167,6 +167,7 @@ export class FakeBatchSystem {
 			end: {},
 			forgotten: false,
 			archived: false,
+			word: undefined,
 		};
 		this.jobs.push(job);
 		this.#submissions.set(job.number, submission);
@@ -209,6 +210,11 @@ export class FakeBatchSystem {
 				job.state = "ended";
 			});
 		});
+	}
+
+	/** Its process has not ended. */
+	runs(job: FakeJob): boolean {
+		return this.#processes.has(job.number);
 	}
 
 	/** Back into the queue, as when a node fails. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,7 @@ import { configText, presetValue } from "./config-text.ts";
 import { writeInitialConfig } from "./initial-config.ts";
 import { AnswerFault, isHere, parseSite, type Site } from "./site.ts";
 import { readSite, siteNames } from "./site-files.ts";
+import { sitePage, sitesIndex } from "./site-page.test-harness.ts";
 
 const folder = fileURLToPath(new URL("../../../deploy/sites", import.meta.url));
 const names = siteNames(folder);
@@ -78,7 +79,8 @@ function configuredScheduler(name: string): SchedulerName {
 	return presetValue(readSite(folder, name), "scheduler") as SchedulerName;
 }
 
-test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (name) => {
+/** What is submitted for a block of this preset, everything that differs between endpoints being fixed. */
+function scriptOf(name: string): string {
 	const config = parseConfig(configOf(readSite(folder, name)), "config.yaml", "/endpoints/one");
 	const open = adapters[config.scheduler] as NonNullable<(typeof adapters)[SchedulerName]>;
 	const scheduler = open(
@@ -98,7 +100,28 @@ test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (na
 		queue,
 	});
 	scheduler.close();
-	await expect(script).toMatchFileSnapshot(join(folder, "golden", `${name}.txt`));
+	return script;
+}
+
+test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (name) => {
+	await expect(scriptOf(name)).toMatchFileSnapshot(join(folder, "golden", `${name}.txt`));
+});
+
+describe("the documentation", () => {
+	const pages = fileURLToPath(new URL("../../../docs/sites", import.meta.url));
+
+	test.each(names)("of %s is what its preset says", async (name) => {
+		const site = readSite(folder, name);
+		const script = withAdapter.includes(name) ? scriptOf(name) : undefined;
+		await expect(sitePage(site, configOf(site), script)).toMatchFileSnapshot(join(pages, `${name}.md`));
+	});
+
+	test("lists every site, and no other has a page or a golden file", async () => {
+		const sites = names.map((name) => readSite(folder, name));
+		await expect(sitesIndex(sites)).toMatchFileSnapshot(join(pages, "README.md"));
+		expect(readdirSync(pages).sort()).toEqual(["README.md", ...names.map((name) => `${name}.md`)].sort());
+		expect(readdirSync(join(folder, "golden")).sort()).toEqual(withAdapter.map((name) => `${name}.txt`).sort());
+	});
 });
 
 describe("answers", () => {

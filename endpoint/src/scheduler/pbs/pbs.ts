@@ -19,7 +19,7 @@ function qstat(history: boolean, ids: readonly JobId[]): readonly [string, ...st
 	return ["qstat", ...(history ? ["-x"] : []), "-E", "-f", "-F", "dsv", "-D", "|", ...ids];
 }
 
-function pbsDialect(): Dialect {
+export function pbsDialect(): Dialect {
 	/** Sites may have switched it off: then ended jobs are unknown jobs. */
 	let history = true;
 
@@ -85,7 +85,7 @@ function pbsDialect(): Dialect {
 			parallelEnvironment: "that is Grid Engine's",
 		},
 		script: pbsScript,
-		submit: (ask, spec, mark) => ask(["qsub"], pbsScript(spec, mark)),
+		submit: (ask, spec, mark) => ask(["qsub"], pbsScript(spec, mark), "the job's"),
 		parseSubmitted: parsePbsId,
 		unreachable: pbsUnreachable,
 		jobs,

@@ -3,21 +3,23 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const pbsStates: Readonly<Record<string, JobState>> = {
-	Q: "pending",
-	H: "held",
-	W: "pending",
-	T: "pending",
-	R: "running",
-	B: "running",
-	S: "suspended",
-	U: "suspended",
-	E: "ending",
-	F: "ended",
-	X: "ended",
-	// Another server has it: it is asked there.
-	M: "pending",
-};
+export const pbsStates: ReadonlyMap<string, JobState> = new Map(
+	Object.entries({
+		Q: "pending",
+		H: "held",
+		W: "pending",
+		T: "pending",
+		R: "running",
+		B: "running",
+		S: "suspended",
+		U: "suspended",
+		E: "ending",
+		F: "ended",
+		X: "ended",
+		// Another server has it: it is asked there.
+		M: "pending",
+	}),
+);
 
 /** PBS's own verdicts, which it gives as negative exit statuses. */
 export const pbsVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
@@ -85,7 +87,7 @@ export function pbsTimeMs(text: string | undefined): number | undefined {
 
 /** Attributes of one job, as PBS and Torque name them, to ours. */
 export function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
-	const state = pbsStates[attributes.get("job_state") ?? ""];
+	const state = pbsStates.get(attributes.get("job_state") ?? "");
 	if (state === undefined)
 		return { state: "unknown", reason: `PBS has a state that is not known here: ${attributes.get("job_state")}` };
 	if (state === "ended") return endOf(attributes);

@@ -30,13 +30,13 @@ async function jobs(ask: Ask, ids: readonly JobId[]): Promise<Told> {
 	return { jobs, gone: new Set(gone) };
 }
 
-const torque: Dialect = {
+export const torque: Dialect = {
 	name: "torque",
 	capabilities: { multiNode: true, forgetsEnded: false, expectsStarts: false, dependencies: true },
 	idForm: /^\d+(\[\d*\])?(\.[\w.-]+)?$/,
 	lacks: { parallelEnvironment: "that is Grid Engine's" },
 	script: torqueScript,
-	submit: (ask, spec, mark) => ask(["qsub"], torqueScript(spec, mark)),
+	submit: (ask, spec, mark) => ask(["qsub"], torqueScript(spec, mark), "the job's"),
 	parseSubmitted: parsePbsId,
 	unreachable: pbsUnreachable,
 	jobs,

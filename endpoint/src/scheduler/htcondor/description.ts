@@ -1,0 +1,49 @@
+/** The submit description of a block for HTCondor, and the script that it runs. */
+import { batchScript } from "../batch-script.ts";
+import { directiveText, gpuCount, mebibytes } from "../directive.ts";
+import { parseMark } from "../job-mark.ts";
+import type { BlockSpec } from "../scheduler.ts";
+import { condorEndingHolds } from "./states.ts";
+
+/** A value to the end of its line, in which nothing is a macro. */
+function value(setting: string, text: string): string {
+	return directiveText(setting, text).replaceAll("$", "$(DOLLAR)");
+}
+
+/** Everybody may read a job's attributes: the secrets are in the script, which the job gets as its executable. */
+export function condorDescription(spec: BlockSpec, mark: string, scriptPath: string): string {
+	const { queue } = spec;
+	const gpus = gpuCount(queue);
+	const line = (name: string, text: string | number | undefined): string[] =>
+		text === undefined ? [] : [`${name} = ${text}`];
+	const given = (setting: string, text: string | undefined): string | undefined =>
+		text === undefined ? undefined : value(setting, text);
+	const endingHolds = [...condorEndingHolds.keys()].map((code) => `HoldReasonCode == ${code}`);
+	return [
+		"universe = vanilla",
+		...line("executable", value("the endpoint's directory", scriptPath)),
+		...line("output", value("the log's path", spec.logPath)),
+		"stream_output = true",
+		...line("batch_name", value("the job's name", spec.jobName)),
+		...line("accounting_group", given("account", queue.account)),
+		...line("requirements", queue.constraint === undefined ? undefined : directiveText("constraint", queue.constraint)),
+		...line("request_cpus", queue.coresPerNode),
+		...line("request_memory", queue.memoryPerNodeBytes && mebibytes(queue.memoryPerNodeBytes)),
+		...line("request_gpus", gpus === 0 ? undefined : gpus),
+		...line("allowed_job_duration", queue.walltimeMs && Math.ceil(queue.walltimeMs / 1000)),
+		"kill_sig = SIGTERM",
+		"notification = never",
+		...queue.schedulerOptions.split("\n").filter((text) => text.trim() !== ""),
+		// What has ended by a limit is held by HTCondor, for somebody to look at; nobody would.
+		`periodic_remove = JobStatus == 5 && (${endingHolds.join(" || ")})`,
+		`+ErrandMark = "${mark}"`,
+		`+ErrandEndpoint = "${parseMark(mark)?.endpoint ?? ""}"`,
+		"queue 1",
+		"",
+	].join("\n");
+}
+
+export function condorScript(spec: BlockSpec): string {
+	const workerInit = `exec 2>&1\n${spec.workerInit}`;
+	return batchScript({ ...spec, workerInit, queue: { ...spec.queue, schedulerOptions: "" } }, [], "single");
+}

@@ -1,0 +1,109 @@
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newId } from "@errand/proto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { parseConfig } from "../../config/config.ts";
+import type { QueueConfig } from "../../config/queue.ts";
+import { silentLogger } from "../../service/logger.ts";
+import { FakeBatchSystem, type FakeJob, type Interference } from "../fake-batch-system.test-harness.ts";
+import { schedulerContract } from "../scheduler.contract.ts";
+import { type Scheduler, SchedulerSilent } from "../scheduler.ts";
+import { condorDown, fakeCondorPrograms } from "./fake-condor.test-harness.ts";
+import { openCondorScheduler } from "./htcondor.ts";
+
+let system: FakeBatchSystem;
+beforeAll(async () => {
+	system = await FakeBatchSystem.start(fakeCondorPrograms);
+});
+beforeEach(() => system.reset());
+afterAll(() => system.stop());
+
+const open = (directory: string) => openCondorScheduler({ directory, log: silentLogger, commandTimeoutMs: 2_000 });
+
+describe("HTCondor", () => {
+	schedulerContract(open, {
+		strangeJob: "999999.0",
+		refused: { config: "account: group_broke", words: /Invalid accounting group/ },
+		silence: {
+			begin: () => {
+				system.down = condorDown;
+			},
+			end: () => {
+				system.down = undefined;
+			},
+		},
+	});
+});
+
+describe("what HTCondor does to those who ask", () => {
+	let directory: string;
+	let scheduler: Scheduler;
+	beforeEach(() => {
+		directory = mkdtempSync(join(tmpdir(), "errand-scheduler-"));
+		scheduler = open(directory);
+	});
+	afterEach(() => {
+		scheduler.close();
+		rmSync(directory, { recursive: true, force: true });
+	});
+	const submit = async (): Promise<{ id: string; job: FakeJob; script: string }> => {
+		const blockId = newId();
+		const id = await scheduler.submit({
+			blockId,
+			jobName: "errand-block",
+			queue: parseConfig("scheduler: htcondor", "config.yaml", directory).queues[0] as QueueConfig,
+			command: ["/bin/sleep", "1000"],
+			environment: { ERRAND_TOKEN: "a-secret" },
+			workerInit: "",
+			nodes: 1,
+			logPath: join(directory, "block.log"),
+		});
+		return { id, job: system.jobs.at(-1) as FakeJob, script: join(directory, "blocks", `${blockId}.condor.sh`) };
+	};
+	const statusOf = async (id: string, by = scheduler) => (await by.poll([id])).get(id);
+
+	test("the script with the secret is for its owner only, and goes when the job has ended", async () => {
+		const { id, job, script } = await submit();
+		expect(statSync(script).mode & 0o777).toBe(0o700);
+		system.cancel(job);
+		await vi.waitFor(async () => expect(await statusOf(id)).toMatchObject({ state: "ended" }));
+		expect(existsSync(script)).toBe(false);
+	});
+
+	test("an ended job that has left the queue is looked for in the history", async () => {
+		const { id, job } = await submit();
+		system.kill(job);
+		await vi.waitFor(() => expect(job.state).toBe("ended"));
+		expect(await statusOf(id)).toMatchObject({ state: "ended", end: "failed", reason: "it was ended by signal 9" });
+		expect(system.callsOf("condor_history")).toHaveLength(1);
+	});
+
+	test.each<[string, Interference]>([
+		["too slow", () => "silence"],
+		["not readable", () => ({ code: 1, stderr: "Error: (3) history file not found\n" })],
+	])("a history that is %s does not make an ended job live on", async (_, interference) => {
+		const { id, job } = await submit();
+		system.kill(job);
+		await vi.waitFor(() => expect(job.state).toBe("ended"));
+		scheduler.close();
+		scheduler = openCondorScheduler({ directory, log: silentLogger, commandTimeoutMs: 500 });
+		system.interfere("condor_history", interference);
+		expect(await statusOf(id)).toMatchObject({ state: "ended", end: "vanished" });
+	});
+
+	test("a schedd that fails with words only is silent", async () => {
+		const { id } = await submit();
+		system.interfere("condor_q", () => ({ stderr: "-- Failed to fetch ads from: <127.0.0.1:9618>\n" }));
+		await expect(statusOf(id)).rejects.toBeInstanceOf(SchedulerSilent);
+	});
+
+	test("an evicted job that runs again says so", async () => {
+		const { id, job } = await submit();
+		system.requeue(job);
+		expect(await statusOf(id)).toMatchObject({ state: "pending" });
+		await vi.waitFor(() => expect(system.runs(job)).toBe(false));
+		system.run(job);
+		expect(await statusOf(id)).toMatchObject({ state: "running", restarts: 1 });
+	});
+});
