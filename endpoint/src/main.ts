@@ -18,10 +18,11 @@ import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
+import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { openDaemon } from "./service/daemon.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
-import { silentLogger } from "./service/logger.ts";
+import { type Logger, silentLogger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
 import { writeInitialConfig } from "./sites/initial-config.ts";
@@ -52,6 +53,7 @@ const schedulers: {
 	lsf: openLsfScheduler,
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
+	ssh: openSshScheduler,
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */
@@ -76,7 +78,7 @@ async function run(directory: string): Promise<number> {
 		config,
 		version: version(),
 		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler: openScheduler(config, directory, log),
+		scheduler: openScheduler(directory, config, log),
 		managerProgram: managerProgram(mainFile, process.env),
 		log,
 		signal: stopping.signal,
@@ -107,7 +109,7 @@ async function run(directory: string): Promise<number> {
 
 const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
 
-function openScheduler(config: EndpointConfig, directory: string, log: SchedulerOptions["log"]): Scheduler {
+function openScheduler(directory: string, config: EndpointConfig, log: Logger): Scheduler {
 	const open = schedulers[config.scheduler];
 	if (open === undefined)
 		throw new Error(
@@ -128,7 +130,7 @@ async function doctor(directory: string, { json, online, canary }: DoctorRequest
 	const checks = await examine({
 		directory,
 		managerProgram: managerProgram(mainFile, process.env),
-		openScheduler: (config, place) => openScheduler(config, place, silentLogger),
+		openScheduler: (config, place) => openScheduler(place, config, silentLogger),
 		online,
 		canary,
 		tell: (sentence) => process.stderr.write(`canary: ${sentence}\n`),

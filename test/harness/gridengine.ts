@@ -18,9 +18,13 @@ export interface TestGridEngine {
 	give(directory: string): void;
 	/** A program of Grid Engine, as its administrator; resolves with stdout. */
 	administer(program: string, ...words: string[]): Promise<string>;
-	/** kill -9 of the qmaster, as in a crash. */
+	/** Settings of the whole cell, as `qconf -sconf` names them. */
+	setGlobal(settings: Readonly<Record<string, string>>): Promise<void>;
+	/** The qmaster takes connections and says nothing, as on a machine that hangs, until it is thawed. */
+	freezeMaster(): Promise<void>;
+	thawMaster(): Promise<void>;
+	/** kill -9 of the qmaster, as in a crash. It is not started again: hosts take up to a minute to find the next one. */
 	killMaster(): Promise<void>;
-	startMaster(): Promise<void>;
 	/** Ends jobs and daemons and removes everything. */
 	stop(): Promise<void>;
 }
@@ -32,6 +36,7 @@ const startLimitMs = 60_000;
 const commandLimitMs = 20_000;
 const pollMs = 50;
 const slots = 4;
+const masterPidFile = "spool/qmaster/qmaster.pid";
 
 /** What the parallel environments are called, and how each spreads its slots. */
 const parallelEnvironments = { smp: "$pe_slots", mpi: "$fill_up" } as const;
@@ -220,8 +225,21 @@ class PrivateCell implements TestGridEngine {
 		});
 	}
 
+	async setGlobal(settings: Readonly<Record<string, string>>): Promise<void> {
+		const text = withSettings(await this.administer("qconf", "-sconf"), settings);
+		await this.administer("qconf", "-Mconf", await this.#write("global", text));
+	}
+
+	async freezeMaster(): Promise<void> {
+		process.kill(await this.#pidIn(masterPidFile), "SIGSTOP");
+	}
+
+	async thawMaster(): Promise<void> {
+		process.kill(await this.#pidIn(masterPidFile), "SIGCONT");
+	}
+
 	async killMaster(): Promise<void> {
-		await endProcess(await this.#pidIn("spool/qmaster/qmaster.pid"), "sge_qmaster");
+		await endProcess(await this.#pidIn(masterPidFile), "sge_qmaster");
 	}
 
 	async stop(): Promise<void> {
@@ -249,7 +267,7 @@ class PrivateCell implements TestGridEngine {
 			min_uid: "0",
 			min_gid: "0",
 			load_report_time: "00:00:01",
-			max_unheard: "00:00:15",
+			max_unheard: "00:01:00",
 			mailer: "/bin/true",
 			reporting_params: "accounting=true reporting=false accounting_flush_time=00:00:00 joblog=false sharelog=00:00:00",
 			shell_start_mode: "unix_behavior",

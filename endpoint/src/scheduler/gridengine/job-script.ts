@@ -14,7 +14,7 @@ const endOfHostText = "END_OF_ERRAND_HOST_TEXT";
 export function jobScript(spec: BlockSpec, mark: string, environmentPath: string): string {
 	const several = spec.nodes > 1 && spec.queue.launcher === "auto";
 	// Grid Engine's own `-o` reads colons, commas and dollar signs in a path.
-	const start = [`exec </dev/null >>${shellWord(spec.logPath)} 2>&1`, `. ${shellWord(environmentPath)} || exit 1`];
+	const start = [`exec </dev/null >>${shellWord(spec.logPath)} 2>&1`, `. ${shellWord(environmentPath)}`];
 	return batchScript(
 		{ ...spec, environment: {}, workerInit: [...start, several ? "" : spec.workerInit].join("\n") },
 		directives(spec),
@@ -71,7 +71,7 @@ function parallel(queue: BlockSpec["queue"], nodes: number): string | undefined 
 /** What runs there comes in on stdin: `qrsh` gives its arguments to the user's login shell, whichever that is. */
 function launchOnEachHost(spec: BlockSpec, environmentPath: string): string {
 	const onHost = [
-		`. ${shellWord(environmentPath)} || exit 1`,
+		`. ${shellWord(environmentPath)}`,
 		...(spec.workerInit.trim() === "" ? [] : [spec.workerInit.trimEnd()]),
 		`exec ${spec.command.map(shellWord).join(" ")} </dev/null`,
 	];
