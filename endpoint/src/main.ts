@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 /** `errand-endpoint`: the daemon of one endpoint directory. The only file that knows the concrete schedulers. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { hostname, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
+import { readPause, removePause, writePause } from "./blocks/pause-file.ts";
 import { type EndpointConfig, readConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { duration } from "./config/quantities.ts";
@@ -25,6 +27,7 @@ import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
 import { type Logger, silentLogger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
 import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
+import { shownScript } from "./service/shown-script.ts";
 import { writeInitialConfig } from "./sites/initial-config.ts";
 import { AnswerFault } from "./sites/site.ts";
 import { sitesFolder } from "./sites/site-files.ts";
@@ -36,6 +39,9 @@ const usage = `usage: errand-endpoint run DIR                 serve the endpoint
                                                 what this machine is, and what is to be asked, as JSON
        errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...]
                                                 write its config.yaml, unless there is one
+       errand-endpoint script DIR [--queue Q]   print the batch script of a block
+       errand-endpoint pause DIR [--reason R]   ask for no more blocks until it is resumed
+       errand-endpoint resume DIR               ask for blocks again
        errand-endpoint doctor DIR [--json] [--online] [--canary [--queue NAME] [--timeout TIME]]
                                                 look for what keeps it from working
        errand-endpoint --version`;
@@ -62,6 +68,15 @@ function version(): string {
 		existsSync,
 	);
 	return path === undefined ? "unknown" : (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+}
+
+function openScheduler(directory: string, config: EndpointConfig, log: Logger): Scheduler {
+	const open = schedulers[config.scheduler];
+	if (open === undefined)
+		throw new Error(
+			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
+		);
+	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
 }
 
 async function run(directory: string): Promise<number> {
@@ -107,16 +122,33 @@ async function run(directory: string): Promise<number> {
 	}
 }
 
-const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
-
-function openScheduler(directory: string, config: EndpointConfig, log: Logger): Scheduler {
-	const open = schedulers[config.scheduler];
-	if (open === undefined)
-		throw new Error(
-			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
-		);
-	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
+async function script(directory: string, queue: string | undefined): Promise<number> {
+	const config = readConfig(directory);
+	const scheduler = openScheduler(directory, config, silentLogger);
+	try {
+		const program = managerProgram(mainFile, process.env);
+		process.stdout.write(await shownScript({ directory, config, scheduler, managerProgram: program, queue }));
+	} finally {
+		scheduler.close();
+	}
+	return exitStatus.ok;
 }
+
+async function pause(directory: string, reason: string | undefined): Promise<number> {
+	const says = reason ?? `somebody (${userInfo().username} on ${hostname()}) paused it`;
+	await writePause(directory, { reason: says, since: new Date().toISOString(), by: "person" });
+	process.stdout.write(`${JSON.stringify({ paused: says })}\n`);
+	return exitStatus.ok;
+}
+
+async function resume(directory: string): Promise<number> {
+	const was = await readPause(directory);
+	await removePause(directory);
+	process.stdout.write(`${JSON.stringify({ was: was?.reason ?? null })}\n`);
+	return exitStatus.ok;
+}
+
+const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
 
 interface DoctorRequest {
 	readonly json: boolean;
@@ -168,6 +200,7 @@ async function main(argv: readonly string[]): Promise<number> {
 			canary: { type: "boolean", default: false },
 			queue: { type: "string" },
 			timeout: { type: "string", default: "10m" },
+			reason: { type: "string" },
 			json: { type: "boolean", default: false },
 			version: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
@@ -202,6 +235,12 @@ async function main(argv: readonly string[]): Promise<number> {
 			writeInitialConfig(directory, { name, site, scheduler, answers: answersOf(values.set) }, sites);
 			return exitStatus.ok;
 		}
+		case "script":
+			return await script(directory, values.queue);
+		case "pause":
+			return await pause(directory, values.reason);
+		case "resume":
+			return await resume(directory);
 		case "doctor": {
 			const waitMs = duration.parse(values.timeout);
 			const canary = values.canary ? { queue: values.queue, waitMs } : undefined;

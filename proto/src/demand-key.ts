@@ -23,3 +23,7 @@ function ownKey(resources: Resources): string {
 	for (const { name, amount } of named.toSorted((a, b) => (a.name < b.name ? -1 : 1))) parts.push(`${name}=${amount}`);
 	return parts.join(",");
 }
+
+/** Cores that it takes of each of its nodes: as said, else one a rank. */
+export const coresAsked = ({ cores, ranksPerNode }: Pick<Resources, "cores" | "ranksPerNode">): number =>
+	cores > 0 ? cores : Math.max(1, ranksPerNode);

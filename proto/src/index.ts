@@ -1,6 +1,7 @@
 /** The contract between cloud, endpoint and SDK. Protobuf messages are in `@errand/proto/wire`, REST bodies in `@errand/proto/rest`. */
 export * from "./command.ts";
 export * from "./demand-key.ts";
+export * from "./device-shares.ts";
 export * from "./fault.ts";
 export * from "./ids.ts";
 export * from "./limits.ts";

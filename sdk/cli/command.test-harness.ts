@@ -23,7 +23,7 @@ export interface Desk {
 	close(): Promise<void>;
 }
 
-/** The daemon's command line as this package knows it: `init`, `run`, `doctor`. Written out, because it runs as a child. */
+/** The daemon's command line as this package knows it: `init`, `run`, `doctor`, `script`, `pause`, `resume`. Written out, because it runs as a child. */
 const endpointProgram = `
 import { fstatSync, writeFileSync } from "node:fs";
 const [verb, directory, ...more] = process.argv.slice(2);
@@ -41,6 +41,9 @@ if (verb === "init" && more.includes("walltime=soon")) {
 	process.exit(64);
 }
 if (verb === "init") writeFileSync(directory + "/config.yaml", "# " + more.join(" ") + "\\n");
+if (verb === "script") console.log("#!/bin/bash");
+if (verb === "pause") console.log(JSON.stringify({ paused: process.argv.at(-1).replace("--reason=", "") }));
+if (verb === "resume") console.log(JSON.stringify({ was: null }));
 if (verb === "doctor") console.log(JSON.stringify({ checks: [{ name: "broker", state: "ok", says: "answers" }] }));
 if (verb === "run" && process.env.TEST_ENDPOINT_FAILS) {
 	console.log(JSON.stringify({ level: 50, time: 0, msg: "cannot reach the broker", url: "amqp://x" }));

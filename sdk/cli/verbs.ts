@@ -13,7 +13,10 @@ import { endpointDelete } from "./verbs/endpoint-delete.ts";
 import { endpointDoctor } from "./verbs/endpoint-doctor.ts";
 import { endpointList } from "./verbs/endpoint-list.ts";
 import { endpointLogs } from "./verbs/endpoint-logs.ts";
+import { endpointPause } from "./verbs/endpoint-pause.ts";
 import { endpointRestart } from "./verbs/endpoint-restart.ts";
+import { endpointResume } from "./verbs/endpoint-resume.ts";
+import { endpointScript } from "./verbs/endpoint-script.ts";
 import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
@@ -60,6 +63,9 @@ export const verbs: readonly Verb[] = [
 	endpointStatus,
 	endpointList,
 	endpointLogs,
+	endpointPause,
+	endpointResume,
+	endpointScript,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,

@@ -1,8 +1,10 @@
 /** Results that the interchange makes itself, and the judgement on those that managers send. */
 import { type FaultCode, faults, idToBytes, isFaultCode, type TaskId } from "@errand/proto";
 import { create, ExecutionSchema, type Failure, type Result, ResultSchema } from "@errand/proto/wire";
-import { type Demand, describeAmounts, type NodeShape } from "./demand.ts";
+import { describeDemand, describeShape } from "./amounts.ts";
+import type { Demand } from "./demand.ts";
 import type { HeldTask } from "./held-task.ts";
+import type { QueueRecord } from "./queue-record.ts";
 
 /** A worker ended by one of these was ended from outside; by any other it did so itself. */
 const outsideSignals: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGHUP", "SIGPWR"]);
@@ -64,14 +66,25 @@ export function lostResult(task: HeldTask, reason: string, last: Result | undefi
 			);
 }
 
-export function unavailableResult(id: TaskId, demand: Demand, shapes: Iterable<NodeShape>): Result {
-	const offers = [...shapes].map(describeAmounts).join("; or ");
+export function unavailableResult(id: TaskId, demand: Demand, queues: readonly QueueRecord[]): Result {
 	return failed(
 		id,
 		"RESOURCES_UNAVAILABLE",
 		"ResourcesUnavailable",
-		`The task asks for ${describeAmounts(demand)} on one node; this endpoint's nodes have ${offers}. ` +
+		`The task asks for ${describeDemand(demand)}; ${offersOf(queues)}. ` +
 			"Ask for less, or use an endpoint with larger nodes.",
 		0,
 	);
+}
+
+/** "nodes of queue a100 have 64 cores, 2 GPUs, in blocks of 4 nodes; nodes of queue cpu have …" */
+export function offersOf(queues: readonly QueueRecord[]): string {
+	return queues
+		.map((queue) => {
+			const { name, nodesPerBlock } = queue.settings;
+			const shapes = queue.seen ? [...queue.shapes] : [queue.nextShape];
+			const blocks = nodesPerBlock > 1 && Number.isFinite(nodesPerBlock) ? `, in blocks of ${nodesPerBlock} nodes` : "";
+			return `nodes of queue ${name} have ${shapes.map(describeShape).join(" or ")}${blocks}`;
+		})
+		.join("; ");
 }

@@ -1,80 +1,10 @@
-import { type FunctionId, idToBytes, newId, type TaskId } from "@errand/proto";
-import {
-	create,
-	HelloSchema,
-	type Resources,
-	ResourcesSchema,
-	type Result,
-	ResultSchema,
-	TaskSchema,
-} from "@errand/proto/wire";
+import { idToBytes, type TaskId } from "@errand/proto";
+import { create, type Resources, ResultSchema } from "@errand/proto/wire";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { AcceptedTask } from "./held-task.ts";
+import { died, dispatched, ended, type FakeNode, helloOf, success, taskOf } from "./interchange.test-harness.ts";
 import { Interchange, type InterchangeOptions } from "./interchange.ts";
-import type { Reaction } from "./reactions.ts";
-
-const functionId = newId<FunctionId>();
-
-function taskOf(resources: Partial<Resources> = {}, id = newId<TaskId>()): AcceptedTask {
-	const task = create(TaskSchema, {
-		id: idToBytes(id),
-		functionId: idToBytes(functionId),
-		resources: create(ResourcesSchema, resources as Resources),
-	});
-	return { id, functionId, task };
-}
-
-interface FakeNode {
-	id: string;
-	cores?: number;
-	workers?: number;
-	gpus?: number;
-	memoryBytes?: number;
-	held?: TaskId[];
-	unacknowledged?: TaskId[];
-}
-
-function helloOf(node: FakeNode) {
-	return create(HelloSchema, {
-		managerId: node.id,
-		blockId: `block-of-${node.id}`,
-		host: "node",
-		pid: 1,
-		node: {
-			cores: node.cores ?? 2,
-			maxWorkers: node.workers ?? node.cores ?? 2,
-			memoryBytes: node.memoryBytes ?? 0,
-			gpuIds: Array.from({ length: node.gpus ?? 0 }, (_, i) => String(i)),
-		},
-		heldTaskIds: (node.held ?? []).map(idToBytes),
-		unacknowledgedTaskIds: (node.unacknowledged ?? []).map(idToBytes),
-	});
-}
-
-function success(id: TaskId, tookMs = 1000): Result {
-	return create(ResultSchema, {
-		taskId: idToBytes(id),
-		outcome: { case: "value", value: new Uint8Array([1]) },
-		execution: { startedAtUs: 0, finishedAtUs: tookMs * 1000 },
-	});
-}
-
-function died(id: TaskId, signal = "SIGKILL"): Result {
-	return create(ResultSchema, {
-		taskId: idToBytes(id),
-		outcome: { case: "failure", value: { code: "WORKER_EXITED", message: `ended by ${signal}`, signal } },
-	});
-}
-
-const dispatched = (reactions: readonly Reaction[]): { managerId: string; id: TaskId }[] =>
-	reactions.flatMap((r) => (r.kind === "dispatch" ? r.tasks.map((t) => ({ managerId: r.managerId, id: t.id })) : []));
-const ended = (reactions: readonly Reaction[]): { id: TaskId; code: string }[] =>
-	reactions.flatMap((r) =>
-		r.kind === "result"
-			? [{ id: r.id, code: r.result.outcome.case === "failure" ? r.result.outcome.value.code : "ok" }]
-			: [],
-	);
 
 function begin(nodes: FakeNode[], tasks: AcceptedTask[], options: Partial<InterchangeOptions> = {}) {
 	const core = new Interchange(options);

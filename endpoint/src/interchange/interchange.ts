@@ -3,16 +3,32 @@
  * clock or file, and every time is given to it. One task is in one place, and ends once.
  */
 import { cancelGraceMs as defaultGraceMs, idFromBytes, lossLimit, type TaskId } from "@errand/proto";
+import type { WaitingSummary } from "@errand/proto/rest";
 import type { Hello, Result } from "@errand/proto/wire";
-import { couldEverRun, type NodeShape } from "./demand.ts";
 import { Durations } from "./durations.ts";
 import { cancelledResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
-import { type AcceptedTask, finished, type HeldTask, holdTask, queued, unsettled } from "./held-task.ts";
-import { attached, type ManagerRecord, occupy, recordManager, release } from "./manager-record.ts";
-import { placeAll } from "./placement.ts";
+import {
+	type AcceptedTask,
+	type DispatchedTask,
+	dispatchedForm,
+	finished,
+	goesBefore,
+	type HeldPlace,
+	type HeldTask,
+	holdTask,
+	type NodeLoss,
+	queued,
+	unsettled,
+} from "./held-task.ts";
+import { type ManagerRecord, managersOf, occupy, release } from "./manager-record.ts";
+import { Nodes } from "./nodes.ts";
+import { Placement } from "./placement.ts";
+import type { QueueSettings, ScalingPlan, ScalingView } from "./queue-view.ts";
 import type { Reaction } from "./reactions.ts";
 import { RememberedIds } from "./remembered-ids.ts";
+import { planScaling } from "./scaling.ts";
 import { DemandQueue } from "./task-queue.ts";
+import { explainWaiting, type WaitingGroup } from "./waiting.ts";
 
 export interface InterchangeOptions {
 	/** How often a task is run again after the machine under it died. */
@@ -23,6 +39,8 @@ export interface InterchangeOptions {
 	readonly rememberedTasks: number;
 	/** … and for how long. */
 	readonly rememberedMs: number;
+	/** Where blocks come from, in the order in which they are tried. Empty: nothing is known of them. */
+	readonly queues: readonly QueueSettings[];
 }
 
 export const interchangeDefaults: InterchangeOptions = {
@@ -30,6 +48,7 @@ export const interchangeDefaults: InterchangeOptions = {
 	silenceLimitMs: 600_000,
 	rememberedTasks: 200_000,
 	rememberedMs: 24 * 3600 * 1000,
+	queues: [],
 };
 
 /**
@@ -52,21 +71,23 @@ export class Interchange {
 	readonly #options: InterchangeOptions;
 	readonly #tasks = new Map<TaskId, HeldTask>();
 	readonly #queues = new Map<string, DemandQueue>();
-	/** Unfinished tasks of each demand: what scaling counts. */
-	readonly #open = new Map<string, { readonly task: HeldTask; count: number }>();
-	readonly #managers = new Map<string, ManagerRecord>();
-	readonly #shapes = new Map<string, NodeShape>();
+	readonly #nodes: Nodes;
 	readonly #durations = new Durations();
+	readonly #placement = new Placement(this.#durations);
 	readonly #finished: RememberedIds<TaskId>;
 	/** Cancelled before they came: the command may overtake the task. */
 	readonly #cancelledAhead: RememberedIds<TaskId>;
 	readonly #unsettled = new Set<HeldTask>();
+	/** Tasks over several nodes that an earlier daemon started, not all of whose nodes have come back. */
+	readonly #short = new Set<HeldTask>();
+	readonly #unneededSinceMs = new Map<string, number>();
 	#sequence = 0;
 	#waiting = 0;
 	#reactions: Reaction[] = [];
 
 	constructor(options: Partial<InterchangeOptions> = {}) {
 		this.#options = { ...interchangeDefaults, ...options };
+		this.#nodes = new Nodes(this.#options.queues);
 		this.#finished = new RememberedIds(this.#options.rememberedTasks, this.#options.rememberedMs);
 		this.#cancelledAhead = new RememberedIds(this.#options.rememberedTasks, this.#options.rememberedMs);
 	}
@@ -141,23 +162,18 @@ export class Interchange {
 			else running.set(state.manager.id, [id]);
 		}
 		for (const [managerId, taskIds] of running) {
-			if (this.#managers.get(managerId)?.link.at === "attached")
+			if (this.#nodes.get(managerId)?.link.at === "attached")
 				this.#reactions.push({ kind: "cancel", managerId, taskIds, graceMs });
 		}
 	}
 
 	/**
-	 * A manager has come, or come back. Returns the tasks that it holds and that are not its own any more: it kills
-	 * them. What was handed to it and never arrived is queued again.
+	 * A manager has come, or come back, in a block of this queue. Returns the tasks that it holds and that are not its own
+	 * any more: it kills them. What was handed to it and never arrived is queued again.
 	 */
-	attach(hello: Hello, nowMs: number): TaskId[] {
-		let manager = this.#managers.get(hello.managerId);
-		if (!manager) {
-			manager = recordManager(hello, nowMs);
-			this.#managers.set(manager.id, manager);
-			this.#rememberShape(manager.shape);
-		}
-		manager.link = attached;
+	attach(hello: Hello, nowMs: number, queue?: string): TaskId[] {
+		const manager = this.#nodes.attach(hello, queue, nowMs);
+		this.#placement.changed(manager);
 		const unwanted: TaskId[] = [];
 		const arrived = new Set<TaskId>();
 		for (const bytes of hello.heldTaskIds) {
@@ -170,42 +186,48 @@ export class Interchange {
 			if (this.#adopt(manager, id, nowMs)) arrived.add(id);
 		}
 		for (const task of [...manager.tasks.values()].reverse()) {
-			if (arrived.has(task.id)) {
-				if (task.cancelGraceMs !== undefined)
-					this.#reactions.push({
-						kind: "cancel",
-						managerId: manager.id,
-						taskIds: [task.id],
-						graceMs: task.cancelGraceMs,
-					});
-			} else this.#leave(task, nowMs, "it did not reach the manager");
+			const place = task.state as HeldPlace;
+			if (place.manager !== manager) continue;
+			if (!arrived.has(task.id)) this.#leave(task, nowMs, "it did not reach the manager");
+			else if (task.cancelGraceMs !== undefined || place.lostBecause !== undefined)
+				this.#stop(manager, task, task.cancelGraceMs ?? 0);
 		}
+		for (const task of this.#short) this.#findOthers(task);
 		return unwanted;
 	}
 
 	/** The connection to a manager is gone; the manager itself may be well. Its tasks stay its own. */
 	detach(managerId: string, nowMs: number): void {
-		const manager = this.#managers.get(managerId);
-		if (manager?.link.at === "attached") manager.link = { at: "silent", sinceMs: nowMs };
+		const manager = this.#nodes.get(managerId);
+		if (manager?.link.at !== "attached") return;
+		manager.link = { at: "silent", sinceMs: nowMs };
+		this.#placement.changed(manager);
 	}
 
-	/** The manager is known to be dead: its process is gone, or its batch job has ended. */
-	lose(managerId: string, reason: string, nowMs: number): void {
-		const manager = this.#managers.get(managerId);
+	/**
+	 * The manager is known to be dead: its process is gone, or its batch job has ended. `announced`: the scheduler took the
+	 * node back, so that what ran is no more to blame than what waited.
+	 */
+	lose(managerId: string, reason: string, nowMs: number, announced = false): void {
+		const manager = this.#nodes.remove(managerId);
 		if (!manager) return;
-		this.#managers.delete(managerId);
+		manager.draining = true;
+		this.#placement.changed(manager);
 		for (const task of [...manager.tasks.values()].reverse()) {
-			if (task.state.at !== "held") continue;
-			const { running } = task.state;
-			this.#countLoss(task, running, reason, undefined, nowMs);
+			const place = task.state;
+			if (place.at !== "held") continue;
+			if (place.manager === manager) this.#countLoss(task, place.running && !announced, reason, undefined, nowMs);
+			else if (place.lostBecause === undefined) {
+				// What runs of it elsewhere ends first: until its manager says so it keeps its nodes.
+				place.lostBecause = { reason, announced };
+				this.#stop(place.manager, task, 0);
+			}
 		}
 	}
 
 	/** Every manager of the block is dead. */
-	loseBlock(blockId: string, reason: string, nowMs: number): void {
-		for (const manager of [...this.#managers.values()]) {
-			if (manager.blockId === blockId) this.lose(manager.id, reason, nowMs);
-		}
+	loseBlock(blockId: string, reason: string, nowMs: number, announced = false): void {
+		for (const manager of this.#nodes.ofBlock(blockId)) this.lose(manager.id, reason, nowMs, announced);
 	}
 
 	/** A manager says that this task has begun to run. */
@@ -227,15 +249,11 @@ export class Interchange {
 				}
 				continue;
 			}
-			if (
-				result.outcome.case === "failure" &&
-				task.cancelGraceMs === undefined &&
-				!result.cancelled &&
-				isLoss(result.outcome.value)
-			) {
+			const lost = task.cancelGraceMs === undefined ? lossIn(task, result) : undefined;
+			if (lost !== undefined) {
 				this.#reactions.push({ kind: "forget", managerId, id });
 				if (task.state.at === "held" && task.state.manager.id === managerId)
-					this.#countLoss(task, true, result.outcome.value.message, result, nowMs);
+					this.#countLoss(task, !lost.announced, lost.reason, result, nowMs);
 				continue;
 			}
 			const { execution } = result;
@@ -248,30 +266,37 @@ export class Interchange {
 
 	/** Hands out what there is room for. Call it once after a group of events. */
 	place(nowMs: number): void {
-		if (this.#waiting === 0 || this.#managers.size === 0) return;
-		const assigned = new Map<ManagerRecord, HeldTask[]>();
-		placeAll(
-			this.#queues.values(),
-			[...this.#managers.values()],
-			this.#durations,
-			nowMs,
-			(task, manager, estimateMs) => {
-				this.#waiting--;
-				task.state = { at: "held", manager, estimateMs, running: false };
-				occupy(manager, task, estimateMs);
-				const list = assigned.get(manager);
-				if (list) list.push(task);
-				else assigned.set(manager, [task]);
-				this.#tell(task.id, "waiting-for-launch", "");
-			},
-		);
-		for (const [manager, tasks] of assigned) this.#reactions.push({ kind: "dispatch", managerId: manager.id, tasks });
+		if (this.#waiting === 0) return;
 		this.#refuseImpossible(nowMs);
+		// A node that looks free may belong to such a task, whose manager has not come back yet.
+		for (const task of this.#unsettled) if (task.demand.variants.some(({ nodes }) => nodes > 1)) return;
+		const assigned = new Map<ManagerRecord, DispatchedTask[]>();
+		this.#placement.pass(this.#queues, this.#nodes.managers, nowMs, ({ task, managers, variant, estimateMs }) => {
+			const [manager, ...others] = managers;
+			const place: HeldPlace = {
+				at: "held",
+				manager,
+				others,
+				variant,
+				estimateMs,
+				sinceMs: nowMs,
+				grant: undefined,
+				running: false,
+			};
+			this.#unqueue(task);
+			this.#hand(task, place, nowMs);
+			const sent = dispatchedForm(task, place);
+			const list = assigned.get(manager);
+			if (list) list.push(sent);
+			else assigned.set(manager, [sent]);
+			this.#tell(task.id, "waiting-for-launch", "");
+		});
+		for (const [manager, tasks] of assigned) this.#reactions.push({ kind: "dispatch", managerId: manager.id, tasks });
 	}
 
 	/** Time has passed: gives up managers that have been silent for too long. */
 	tick(nowMs: number): void {
-		for (const manager of [...this.#managers.values()]) {
+		for (const manager of [...this.#nodes.managers]) {
 			if (manager.link.at === "silent" && nowMs - manager.link.sinceMs >= this.#options.silenceLimitMs)
 				this.lose(manager.id, `manager ${manager.id} on ${manager.host} has been silent for too long`, nowMs);
 		}
@@ -279,10 +304,14 @@ export class Interchange {
 
 	/** The block's managers take nothing new; what waits at them stays theirs. */
 	drainBlock(blockId: string, reason: string): void {
-		for (const manager of this.#managers.values()) {
-			if (manager.blockId !== blockId || manager.draining) continue;
+		for (const manager of this.#nodes.ofBlock(blockId)) {
+			if (manager.draining) continue;
 			manager.draining = true;
-			this.#reactions.push({ kind: "drain", managerId: manager.id, reason });
+			this.#placement.changed(manager);
+			const { whole } = manager;
+			// A manager with nothing of its own would end at once, and the task over several nodes lose one of them.
+			if (whole?.state.at === "held" && whole.state.manager !== manager) manager.drainWhenFree = reason;
+			else this.#reactions.push({ kind: "drain", managerId: manager.id, reason });
 		}
 	}
 
@@ -313,45 +342,55 @@ export class Interchange {
 			cores: 0,
 		};
 		counts.held = this.#tasks.size - counts.waiting;
-		for (const { shape, link, plain, taken } of this.#managers.values()) {
+		for (const { shape, link, plain, room, whole } of this.#nodes.managers) {
 			if (link.at !== "attached") continue;
 			counts.managers++;
 			counts.workers += shape.workers;
 			counts.cores += shape.cores;
-			counts.idleWorkers += Math.max(0, shape.workers - taken.workers - plain);
+			if (!whole) counts.idleWorkers += Math.max(0, room.workers - plain);
 		}
 		return counts;
 	}
 
-	/** Unfinished tasks by what they ask for. */
-	*demand(): Iterable<{ demand: HeldTask["demand"]; tasks: number }> {
-		for (const { task, count } of this.#open.values()) if (count > 0) yield { demand: task.demand, tasks: count };
-	}
-
 	/** Since when all of the block's managers have had nothing to do; undefined when one has, or none has attached. */
 	blockIdleSinceMs(blockId: string): number | undefined {
-		let since: number | undefined;
-		for (const manager of this.#managers.values()) {
-			if (manager.blockId !== blockId) continue;
-			if (manager.idleSinceMs === undefined) return undefined;
-			since = Math.max(since ?? 0, manager.idleSinceMs);
-		}
-		return since;
+		return this.#nodes.idleSinceMs(blockId);
+	}
+
+	/** How many blocks to ask for and which to give back. Call it after {@link place}: what there is room for is no demand. */
+	planScaling(view: ScalingView, nowMs: number): ScalingPlan {
+		return planScaling({
+			groups: this.#waitingGroups().map(({ head, tasks }) => ({ demand: head.demand, tasks })),
+			nodes: this.#nodes,
+			view,
+			nowMs,
+			unneededSinceMs: this.#unneededSinceMs,
+		});
+	}
+
+	/** Why what waits is not running, by demand; those that would go first are told of. */
+	waiting(view: ScalingView, nowMs: number): WaitingSummary[] {
+		return explainWaiting({
+			queued: this.#waitingGroups(),
+			unsettled: this.#unsettled,
+			tasks: this.#tasks.values(),
+			nodes: this.#nodes,
+			view,
+			nowMs,
+		});
 	}
 
 	/** Ids of the managers of a block that are attached now. */
 	attachedManagers(blockId: string): string[] {
-		return [...this.#managers.values()]
-			.filter((manager) => manager.blockId === blockId && manager.link.at === "attached")
-			.map((manager) => manager.id);
+		return this.#nodes
+			.ofBlock(blockId)
+			.filter(({ link }) => link.at === "attached")
+			.map(({ id }) => id);
 	}
 
 	#hold(accepted: AcceptedTask, nowMs: number): HeldTask {
 		const task = holdTask(accepted, this.#sequence++, nowMs);
 		this.#tasks.set(task.id, task);
-		const open = this.#open.get(task.demand.key);
-		if (open) open.count++;
-		else this.#open.set(task.demand.key, { task, count: 1 });
 		return task;
 	}
 
@@ -365,8 +404,40 @@ export class Interchange {
 		task.state = queued;
 		task.queuedAtMs = nowMs;
 		this.#waiting++;
+		queue.size++;
 		if (again) queue.putBack(task);
 		else queue.push(task);
+	}
+
+	/** The task waits no more. Whoever calls moves it at once. */
+	#unqueue(task: HeldTask): void {
+		this.#waiting--;
+		const queue = this.#queues.get(task.demand.key);
+		if (queue && --queue.size === 0 && !task.demand.plain) this.#queues.delete(task.demand.key);
+	}
+
+	#hand(task: HeldTask, place: HeldPlace, nowMs: number): void {
+		task.state = place;
+		occupy(task, place);
+		if (place.variant.launches) place.manager.block.queue.throttle.launched(nowMs);
+	}
+
+	/** Inverse of {@link #hand}. Whoever calls moves the task at once. */
+	#takeBack(task: HeldTask, place: HeldPlace, nowMs: number): void {
+		release(task, place, nowMs);
+		this.#short.delete(task);
+		if (place.variant.launches) place.manager.block.queue.throttle.ended();
+		for (const manager of managersOf(place)) {
+			this.#placement.freed(manager);
+			if (manager.drainWhenFree === undefined || !this.#nodes.has(manager)) continue;
+			this.#reactions.push({ kind: "drain", managerId: manager.id, reason: manager.drainWhenFree });
+			manager.drainWhenFree = undefined;
+		}
+	}
+
+	#stop(manager: ManagerRecord, task: HeldTask, graceMs: number): void {
+		if (manager.link.at === "attached")
+			this.#reactions.push({ kind: "cancel", managerId: manager.id, taskIds: [task.id], graceMs });
 	}
 
 	/** True when the task is the manager's now. */
@@ -374,20 +445,48 @@ export class Interchange {
 		const task = this.#tasks.get(id);
 		if (!task || task.state.at === "finished") return false;
 		if (task.state.at === "held") return task.state.manager === manager;
-		if (task.state.at === "queued") this.#waiting--;
+		if (task.state.at === "queued") this.#unqueue(task);
 		this.#unsettled.delete(task);
 		const known = task.demand.plain ? this.#durations.estimateMs(task.functionId) : 0;
-		const estimateMs = Number.isFinite(known) ? known : 0;
-		task.state = { at: "held", manager, estimateMs, running: true };
+		const [variant] = task.demand.variants;
 		task.queuedAtMs = nowMs;
-		occupy(manager, task, estimateMs);
+		this.#hand(
+			task,
+			{
+				at: "held",
+				manager,
+				others: [],
+				variant,
+				estimateMs: Number.isFinite(known) ? known : 0,
+				sinceMs: nowMs,
+				grant: undefined,
+				running: true,
+			},
+			nowMs,
+		);
+		if (variant.nodes > 1) this.#short.add(task);
 		return true;
+	}
+
+	/** An adopted task over several nodes takes the empty ones of its block until it has as many as it had. */
+	#findOthers(task: HeldTask): void {
+		const { state } = task;
+		if (state.at !== "held") return;
+		const missing = state.variant.nodes - 1 - state.others.length;
+		const found = this.#nodes
+			.ofBlock(state.manager.block.id)
+			.filter(({ tasks }) => tasks.size === 0)
+			.slice(0, missing);
+		const place = { ...state, others: [...state.others, ...found] };
+		task.state = place;
+		occupy(task, place);
+		if (found.length === missing) this.#short.delete(task);
 	}
 
 	/** A task leaves its manager and waits again. */
 	#leave(task: HeldTask, nowMs: number, reason: string): void {
 		if (task.state.at !== "held") return;
-		release(task.state.manager, task, task.state.estimateMs, nowMs);
+		this.#takeBack(task, task.state, nowMs);
 		if (task.cancelGraceMs !== undefined) {
 			task.state = unsettled;
 			this.#finish(task, cancelledResult(task.id, "when its node was lost"), undefined, nowMs);
@@ -417,41 +516,45 @@ export class Interchange {
 	#finish(task: HeldTask, result: Result, managerId: string | undefined, nowMs: number): void {
 		const { state } = task;
 		if (state.at === "held") {
-			release(state.manager, task, state.estimateMs, nowMs);
-			if (managerId !== undefined && state.manager.id !== managerId && state.manager.link.at === "attached")
-				this.#reactions.push({ kind: "cancel", managerId: state.manager.id, taskIds: [task.id], graceMs: 0 });
-		} else if (state.at === "queued") this.#waiting--;
+			this.#takeBack(task, state, nowMs);
+			if (managerId !== undefined && state.manager.id !== managerId) this.#stop(state.manager, task, 0);
+		} else if (state.at === "queued") this.#unqueue(task);
 		task.state = finished;
 		this.#unsettled.delete(task);
 		this.#tasks.delete(task.id);
-		const open = this.#open.get(task.demand.key);
-		if (open && --open.count === 0 && !task.demand.plain) {
-			this.#open.delete(task.demand.key);
-			if (this.#queues.get(task.demand.key)?.peek() === undefined) this.#queues.delete(task.demand.key);
-		}
 		this.#finished.add(task.id, nowMs);
 		this.#reactions.push({ kind: "result", id: task.id, result, managerId });
 	}
 
-	#rememberShape(shape: NodeShape): void {
-		if (this.#shapes.size < 1000)
-			this.#shapes.set(`${shape.workers}/${shape.cores}/${shape.memoryBytes}/${shape.gpus}`, shape);
-	}
-
-	/** Ends tasks that no node seen so far could run, however empty: they would wait for ever. */
+	/** Ends tasks that no node of any queue could run, however empty: they would wait for ever. */
 	#refuseImpossible(nowMs: number): void {
-		for (const queue of this.#queues.values()) {
-			if (queue.demand.plain) continue;
-			const { demand } = queue;
-			if ([...this.#shapes.values()].some((shape) => couldEverRun(shape, demand))) continue;
+		for (const queue of [...this.#queues.values()]) {
+			if (queue.demand.plain || this.#nodes.couldRun(queue.demand) !== "no") continue;
 			for (let task = queue.peek(); task; task = queue.peek()) {
 				queue.take();
-				this.#finish(task, unavailableResult(task.id, demand, this.#shapes.values()), undefined, nowMs);
+				this.#finish(task, unavailableResult(task.id, queue.demand, this.#nodes.queues), undefined, nowMs);
 			}
 		}
+	}
+
+	/** What waits, by demand, in the order in which it would be placed. */
+	#waitingGroups(): WaitingGroup[] {
+		const groups: WaitingGroup[] = [];
+		for (const queue of this.#queues.values()) {
+			const head = queue.peek();
+			if (head) groups.push({ head, tasks: queue.size });
+		}
+		return groups.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
 	}
 
 	#tell(id: TaskId, state: "waiting-for-nodes" | "waiting-for-launch", reason: string): void {
 		this.#reactions.push({ kind: "state", id, state, reason });
 	}
+}
+
+/** Why this result is no end of the task but the loss of the machine under it; undefined when it is an end. */
+function lossIn({ state }: HeldTask, { outcome, cancelled }: Result): NodeLoss | undefined {
+	if (outcome.case !== "failure") return undefined;
+	if (state.at === "held" && state.lostBecause !== undefined) return state.lostBecause;
+	return !cancelled && isLoss(outcome.value) ? { reason: outcome.value.message, announced: false } : undefined;
 }

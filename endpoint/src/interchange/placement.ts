@@ -1,125 +1,301 @@
-/** Which waiting task goes to which manager: highest priority first, then order of arrival, as far as there is room. */
-import { couldEverRun } from "./demand.ts";
+/**
+ * Which waiting task goes to which manager: highest priority first, then order of arrival, as far as there is room.
+ * A demand that every node has refused is asked again only of nodes that have more room since: what waits costs nothing.
+ */
+import type { Demand, NodeDemand } from "./demand.ts";
 import type { Durations } from "./durations.ts";
-import type { HeldTask } from "./held-task.ts";
-import { fits, type ManagerRecord, mayPrefetch, prefetchMs } from "./manager-record.ts";
+import { goesBefore, type HeldTask } from "./held-task.ts";
+import { type BlockRecord, fits, isOpen, type ManagerRecord, mayPrefetch, prefetchMs } from "./manager-record.ts";
+import { chooseReservation, holdsStill, mayUse, type Reservation } from "./reservation.ts";
 import type { DemandQueue } from "./task-queue.ts";
 
-/** After this long at the head of the line a node is kept free for a task that nothing fits. */
+/** After this long at the head of the line nodes are kept free for a task that nothing fits. */
 const starvationMs = 10_000;
+/** Between two looks for a node to keep. */
+const reserveAgainMs = 1_000;
+/** A task that is expected to take this much less than the one refused may fit where that did not. */
+const shorter = 0.8;
 
-export type Assign = (task: HeldTask, manager: ManagerRecord, estimateMs: number) => void;
+/** Where a task is to go: its manager first. */
+export interface Assignment {
+	readonly task: HeldTask;
+	readonly managers: readonly [ManagerRecord, ...ManagerRecord[]];
+	readonly variant: NodeDemand;
+	readonly estimateMs: number;
+}
+
+/** Managers that may still have room for the line's tasks in this pass; those that have not are dropped. */
+interface Candidates {
+	managers: ManagerRecord[];
+	blocks: BlockRecord[];
+	cursor: number;
+}
 
 interface Line {
 	readonly queue: DemandQueue;
 	head: HeldTask;
-	/** Managers that may still have room in this pass; those that have not are dropped. */
-	candidates: ManagerRecord[];
-	cursor: number;
+	/** Of each variant of the demand. */
+	readonly candidates: Candidates[];
 	/** Free workers are used up; from here on plain tasks are handed over ahead of one. */
 	ahead: boolean;
+	/** Some node had room, but no further launch is allowed for the moment. */
+	throttled: boolean;
 }
 
-const before = (a: HeldTask, b: HeldTask): boolean =>
-	a.priority > b.priority || (a.priority === b.priority && a.sequence < b.sequence);
+export class Placement {
+	readonly #durations: Durations;
+	/** Managers that have come or that have more room since the last pass. */
+	readonly #freed = new Set<ManagerRecord>();
+	readonly #reservations = new Map<string, Reservation>();
+	#open: ManagerRecord[] | undefined;
+	/** Those of the freed that this pass looks at. */
+	#fresh: readonly ManagerRecord[] = [];
+	#turn = 0;
 
-/**
- * One pass over everything that waits. `assign` occupies the manager and moves the task.
- * Cost: the number of managers with room times the number of demands, plus the tasks placed.
- */
-export function placeAll(
-	queues: Iterable<DemandQueue>,
-	managers: readonly ManagerRecord[],
-	durations: Durations,
-	nowMs: number,
-	assign: Assign,
-): void {
-	const open = managers.filter((manager) => manager.link.at === "attached" && !manager.draining);
-	if (open.length === 0) return;
-	const lines: Line[] = [];
-	for (const queue of queues) {
-		const head = queue.peek();
-		if (head) lines.push({ queue, head, candidates: open.slice(), cursor: 0, ahead: false });
+	constructor(durations: Durations) {
+		this.#durations = durations;
 	}
-	for (const manager of open) {
-		if (manager.reservedFor !== undefined && !lines.some((line) => line.queue.demand.key === manager.reservedFor))
-			manager.reservedFor = undefined;
+
+	/** The manager has more room than before, or takes tasks again. */
+	freed(manager: ManagerRecord): void {
+		this.#freed.add(manager);
 	}
-	let turn = 0;
-	while (lines.length > 0) {
-		const best = bestOf(lines);
-		const line = lines[best] as Line;
-		const manager = pick(line, open, durations, nowMs, turn++);
-		if (!manager) {
-			lines.splice(best, 1);
-			if (shouldReserve(line, lines, nowMs)) reserve(line, open);
-			continue;
+
+	/** A manager has come, gone, or takes tasks or not. */
+	changed(manager: ManagerRecord): void {
+		this.#open = undefined;
+		this.#freed.add(manager);
+		if (!isOpen(manager) && manager.reservation) this.#lift(manager.reservation);
+	}
+
+	/** Nodes are kept for this demand. */
+	reservationOf(demand: Demand): Reservation | undefined {
+		return this.#reservations.get(demand.key);
+	}
+
+	/**
+	 * One pass over everything that waits. `assign` occupies the managers and moves the task.
+	 * Cost: the managers with more room since the last pass times the demands, plus the tasks placed.
+	 */
+	pass(
+		queues: ReadonlyMap<string, DemandQueue>,
+		managers: Iterable<ManagerRecord>,
+		nowMs: number,
+		assign: (assignment: Assignment) => void,
+	): void {
+		this.#open ??= [...managers].filter(isOpen);
+		if (this.#open.length === 0) return;
+		this.#review(queues, nowMs);
+		this.#fresh = [...this.#freed].filter(isOpen);
+		// What a lifted reservation frees from here on is for the next pass.
+		this.#freed.clear();
+		const lines = new LineHeap();
+		for (const queue of queues.values()) {
+			const head = queue.peek();
+			if (head) lines.add(this.#line(queue, head));
 		}
-		line.queue.take();
-		if (manager.reservedFor === line.queue.demand.key) manager.reservedFor = undefined;
-		assign(
-			line.head,
-			manager,
-			line.head.demand.plain ? Math.min(durations.estimateMs(line.head.functionId), prefetchMs) : 0,
-		);
-		const next = line.queue.peek();
-		if (next) line.head = next;
-		else lines.splice(best, 1);
-	}
-}
-
-function bestOf(lines: readonly Line[]): number {
-	let best = 0;
-	for (let i = 1; i < lines.length; i++) {
-		if (before((lines[i] as Line).head, (lines[best] as Line).head)) best = i;
-	}
-	return best;
-}
-
-function pick(
-	line: Line,
-	open: readonly ManagerRecord[],
-	durations: Durations,
-	nowMs: number,
-	turn: number,
-): ManagerRecord | undefined {
-	const { demand } = line.queue;
-	for (;;) {
-		const { candidates } = line;
-		while (candidates.length > 0) {
-			const at = (line.cursor + (line.cursor === 0 ? turn : 0)) % candidates.length;
-			const manager = candidates[at] as ManagerRecord;
-			const reserved = manager.reservedFor !== undefined && manager.reservedFor !== demand.key;
-			const room =
-				!reserved &&
-				(line.ahead ? mayPrefetch(manager, durations.estimateMs(line.head.functionId)) : fits(manager, demand, nowMs));
-			if (room) {
-				line.cursor = at + 1;
-				return manager;
+		for (let line = lines.best; line !== undefined; line = lines.best) {
+			const found = this.#pick(line, nowMs);
+			if (found === undefined) {
+				lines.remove();
+				if (line.throttled) line.queue.refused = undefined;
+				else this.#refuse(line, lines, nowMs);
+				continue;
 			}
-			candidates[at] = candidates[candidates.length - 1] as ManagerRecord;
-			candidates.pop();
+			line.queue.take();
+			const reserved = this.#reservations.get(line.queue.demand.key);
+			if (reserved) this.#lift(reserved);
+			assign(found);
+			const next = line.queue.peek();
+			if (next) {
+				line.head = next;
+				lines.moved();
+			} else lines.remove();
 		}
-		if (!demand.plain || line.ahead) return undefined;
-		line.ahead = true;
-		line.candidates = open.slice();
+	}
+
+	#line(queue: DemandQueue, head: HeldTask): Line {
+		const { refused, demand } = queue;
+		const again =
+			refused !== undefined &&
+			head.priority <= refused.priority &&
+			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter);
+		const managers = again ? this.#fresh : (this.#open as ManagerRecord[]);
+		if (!again) queue.refused = undefined;
+		return {
+			queue,
+			head,
+			candidates: demand.variants.map((variant) => ({
+				managers: variant.nodes > 1 ? [] : managers.slice(),
+				blocks: variant.nodes > 1 ? [...new Set(managers.map(({ block }) => block))] : [],
+				cursor: 0,
+			})),
+			ahead: false,
+			throttled: false,
+		};
+	}
+
+	#pick(line: Line, nowMs: number): Assignment | undefined {
+		const { head } = line;
+		const { demand } = line.queue;
+		for (const [at, variant] of demand.variants.entries()) {
+			const candidates = line.candidates[at] as Candidates;
+			if (variant.nodes > 1) {
+				const managers = this.#pickBlock(line, candidates, variant, nowMs);
+				if (managers) return { task: head, managers, variant, estimateMs: 0 };
+				continue;
+			}
+			const manager = this.#pickManager(line, candidates, variant, nowMs);
+			if (!manager) continue;
+			const estimateMs = demand.plain ? Math.min(this.#durations.estimateMs(head.functionId), prefetchMs) : 0;
+			return { task: head, managers: [manager], variant, estimateMs };
+		}
+		return undefined;
+	}
+
+	#pickManager(line: Line, from: Candidates, variant: NodeDemand, nowMs: number): ManagerRecord | undefined {
+		const { demand } = line.queue;
+		for (;;) {
+			const { managers } = from;
+			while (managers.length > 0) {
+				const at = (from.cursor === 0 ? this.#turn++ : from.cursor) % managers.length;
+				const manager = managers[at] as ManagerRecord;
+				let room =
+					mayUse(manager, line.head, nowMs) &&
+					(line.ahead
+						? mayPrefetch(manager, this.#durations.estimateMs(line.head.functionId), nowMs)
+						: fits(manager, demand, variant, nowMs));
+				if (room && variant.launches && !manager.block.queue.throttle.allows(nowMs)) {
+					line.throttled = true;
+					room = false;
+				}
+				if (room) {
+					from.cursor = at + 1;
+					return manager;
+				}
+				managers[at] = managers[managers.length - 1] as ManagerRecord;
+				managers.pop();
+			}
+			if (!demand.plain || line.ahead) return undefined;
+			line.ahead = true;
+			from.managers = (line.queue.refused ? this.#fresh : (this.#open as ManagerRecord[])).slice();
+		}
+	}
+
+	/** The block whose free nodes are the fewest that suffice: the larger holes stay for larger tasks. */
+	#pickBlock(
+		line: Line,
+		from: Candidates,
+		variant: NodeDemand,
+		nowMs: number,
+	): [ManagerRecord, ...ManagerRecord[]] | undefined {
+		const { demand } = line.queue;
+		let best: ManagerRecord[] | undefined;
+		from.blocks = from.blocks.filter((block) => {
+			const free: ManagerRecord[] = [];
+			for (const manager of block.managers) {
+				if (manager.tasks.size > 0 || !isOpen(manager) || !mayUse(manager, line.head, nowMs)) continue;
+				if (fits(manager, demand, variant, nowMs)) free.push(manager);
+			}
+			if (free.length < variant.nodes) return false;
+			if (!block.queue.throttle.allows(nowMs)) {
+				line.throttled = true;
+				return false;
+			}
+			if (best === undefined || free.length < best.length) best = free;
+			return true;
+		});
+		if (best === undefined) return undefined;
+		const own = (manager: ManagerRecord): number => (manager.reservation?.key === demand.key ? 0 : 1);
+		best.sort((a, b) => own(a) - own(b) || byHost(a, b));
+		const chosen = best.slice(0, variant.nodes).sort(byHost);
+		return chosen as [ManagerRecord, ...ManagerRecord[]];
+	}
+
+	/** Every node has been asked. After a while, or when it is more urgent than the rest, nodes are kept for it. */
+	#refuse(line: Line, others: LineHeap, nowMs: number): void {
+		const { queue, head } = line;
+		const { demand } = queue;
+		queue.refused = {
+			priority: head.priority,
+			estimateMs: demand.plain ? this.#durations.estimateMs(head.functionId) : 0,
+		};
+		if (demand.plain || this.#reservations.has(demand.key) || nowMs - queue.reserveTriedMs < reserveAgainMs) return;
+		const urgent = (others.best?.head.priority ?? Number.POSITIVE_INFINITY) < head.priority;
+		if (!urgent && nowMs - head.queuedAtMs < starvationMs) return;
+		queue.reserveTriedMs = nowMs;
+		const reservation = chooseReservation(head, this.#open as ManagerRecord[], nowMs);
+		if (reservation === undefined) return;
+		for (const manager of reservation.managers) if (manager.reservation) this.#lift(manager.reservation);
+		this.#reservations.set(demand.key, reservation);
+		for (const manager of reservation.managers) manager.reservation = reservation;
+	}
+
+	/** Reservations whose task has gone or whose nodes end too early are lifted. */
+	#review(queues: ReadonlyMap<string, DemandQueue>, nowMs: number): void {
+		for (const reservation of this.#reservations.values()) {
+			const queue = queues.get(reservation.key);
+			if (queue?.peek() === undefined || !holdsStill(reservation, queue.demand, nowMs)) this.#lift(reservation);
+		}
+	}
+
+	#lift(reservation: Reservation): void {
+		this.#reservations.delete(reservation.key);
+		for (const manager of reservation.managers) {
+			if (manager.reservation !== reservation) continue;
+			manager.reservation = undefined;
+			this.#freed.add(manager);
+		}
 	}
 }
 
-function shouldReserve(line: Line, others: readonly Line[], nowMs: number): boolean {
-	if (line.queue.demand.plain) return false;
-	if (nowMs - line.head.queuedAtMs >= starvationMs) return true;
-	return others.length > 0 && others.every((other) => other.head.priority < line.head.priority);
-}
+/** In the order of names with numbers in them, as people and host lists have it. */
+const byHost = (a: ManagerRecord, b: ManagerRecord): number =>
+	hostOrder.compare(a.host, b.host) || (a.id < b.id ? -1 : 1);
+const hostOrder = new Intl.Collator("en", { numeric: true });
 
-/** Keeps the emptiest node that could run the line's tasks for them, unless one is kept already. */
-function reserve(line: Line, open: readonly ManagerRecord[]): void {
-	const { demand } = line.queue;
-	let emptiest: ManagerRecord | undefined;
-	for (const manager of open) {
-		if (manager.reservedFor === demand.key) return;
-		if (manager.reservedFor !== undefined || !couldEverRun(manager.shape, demand)) continue;
-		if (!emptiest || manager.tasks.size < emptiest.tasks.size) emptiest = manager;
+/** The line whose head goes first, at hand: a binary heap. */
+class LineHeap {
+	readonly #lines: Line[] = [];
+
+	get best(): Line | undefined {
+		return this.#lines[0];
 	}
-	if (emptiest) emptiest.reservedFor = demand.key;
+
+	add(line: Line): void {
+		let at = this.#lines.push(line) - 1;
+		while (at > 0) {
+			const parent = (at - 1) >> 1;
+			if (!this.#swapIfBefore(at, parent)) return;
+			at = parent;
+		}
+	}
+
+	/** Removes the best. */
+	remove(): void {
+		const last = this.#lines.pop();
+		if (last === undefined || this.#lines.length === 0) return;
+		this.#lines[0] = last;
+		this.moved();
+	}
+
+	/** The best has another head. */
+	moved(): void {
+		for (let at = 0; ; ) {
+			const left = 2 * at + 1;
+			const child = left + 1 < this.#lines.length && this.#before(left + 1, left) ? left + 1 : left;
+			if (child >= this.#lines.length || !this.#swapIfBefore(child, at)) return;
+			at = child;
+		}
+	}
+
+	#before(a: number, b: number): boolean {
+		return goesBefore((this.#lines[a] as Line).head, (this.#lines[b] as Line).head);
+	}
+
+	#swapIfBefore(a: number, b: number): boolean {
+		if (!this.#before(a, b)) return false;
+		[this.#lines[a], this.#lines[b]] = [this.#lines[b] as Line, this.#lines[a] as Line];
+		return true;
+	}
 }

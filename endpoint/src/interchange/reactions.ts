@@ -1,11 +1,11 @@
 /** What the interchange asks of the world. Whoever calls it carries them out, in order. */
 import type { TaskId, TaskState } from "@errand/proto";
 import type { Result } from "@errand/proto/wire";
-import type { HeldTask } from "./held-task.ts";
+import type { DispatchedTask } from "./held-task.ts";
 
 export type Reaction =
-	/** Hand these tasks to the manager. */
-	| { readonly kind: "dispatch"; readonly managerId: string; readonly tasks: readonly HeldTask[] }
+	/** Hand these tasks to the manager, each as it is to be run: with the resources chosen and the hosts it runs over. */
+	| { readonly kind: "dispatch"; readonly managerId: string; readonly tasks: readonly DispatchedTask[] }
 	/** Ask the manager to stop these. */
 	| {
 			readonly kind: "cancel";

@@ -8,9 +8,21 @@ interface Lane {
 	readonly tasks: Fifo<HeldTask>;
 }
 
+/** A head of this priority, expected to take this long, was refused by every node. */
+interface Refusal {
+	readonly priority: number;
+	readonly estimateMs: number;
+}
+
 /** The queue of one demand. Tasks that left in another way than by `take` are skipped when their turn comes. */
 export class DemandQueue {
 	readonly demand: Demand;
+	/** Tasks that wait. Kept by the interchange, which knows of those that left in another way. */
+	size = 0;
+	/** Until a node has more room than before, the others need not be asked again. */
+	refused: Refusal | undefined;
+	/** When a node was last looked for to be kept free. */
+	reserveTriedMs = Number.NEGATIVE_INFINITY;
 	/** Highest priority first; few, so a sorted array. */
 	#lanes: Lane[] = [];
 
@@ -25,6 +37,7 @@ export class DemandQueue {
 	/** To the head of its priority: a task whose node died has waited before. */
 	putBack(task: HeldTask): void {
 		this.#lane(task.priority).tasks.putBack(task);
+		this.refused = undefined;
 	}
 
 	/** The next task, left in place. */

@@ -73,6 +73,8 @@ export interface Link {
 	cancel(managerId: string, ids: readonly TaskId[], graceMs: number): void;
 	acknowledge(managerId: string, ids: readonly TaskId[]): void;
 	drain(managerId: string, reason: string): void;
+	/** Ends its connection; it comes back, and is told then what of its tasks is not its own any more. */
+	disconnect(managerId: string, reason: string): void;
 	/** Says something to the quiet ones, and gives up the silent. Call it about every second. */
 	tick(): void;
 	/** Managers go on and look for the next daemon. */
@@ -244,6 +246,13 @@ export async function openLink(options: LinkOptions): Promise<Link> {
 		acknowledge: (managerId, ids) => sessions.get(managerId)?.acknowledge(ids),
 		drain: (managerId, reason) =>
 			sessions.get(managerId)?.send({ case: "drain", value: { $typeName: "errand.v1.Drain", reason } }),
+		disconnect(managerId, reason) {
+			const session = sessions.get(managerId);
+			if (!session) return;
+			sessions.delete(managerId);
+			session.close(true);
+			events.detached(managerId, reason);
+		},
 		tick() {
 			const now = nowMs();
 			for (const session of [...sessions.values()]) {

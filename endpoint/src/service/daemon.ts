@@ -3,24 +3,23 @@
  * and the scheduler. Nothing is acknowledged before it is durable, at either end.
  */
 import { rm } from "node:fs/promises";
-import { availableParallelism, hostname, totalmem, userInfo } from "node:os";
-import { basename, join } from "node:path";
-import { type EndpointCommand, encodeMessage, idFromBytes, type TaskId } from "@errand/proto";
-import type { EndpointStatusDetails } from "@errand/proto/rest";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { type EndpointCommand, idFromBytes, type TaskId } from "@errand/proto";
 import {
 	create,
 	fromBinary,
+	type Hello,
 	type Report,
 	ReportBatchSchema,
 	ResultBatchSchema,
 	TaskState,
 	toBinary,
 } from "@errand/proto/wire";
+import { summarizeAll } from "../blocks/summary.ts";
 import { BlockSupervisor } from "../blocks/supervisor.ts";
 import type { EndpointConfig } from "../config/config.ts";
-import type { QueueConfig } from "../config/queue.ts";
 import { Interchange, interchangeDefaults } from "../interchange/interchange.ts";
-import { planBlocks, wantedBlocks } from "../interchange/scaling.ts";
 import { Journal } from "../journal/journal.ts";
 import { BlobCache } from "../link/blob-cache.ts";
 import { loadBlockTokens } from "../link/block-token.ts";
@@ -30,17 +29,21 @@ import { loadLinkPort, saveLinkPort } from "../link/link-port.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { CloudClient } from "../uplink/cloud-client.ts";
 import { openUplink, type Uplink, type UplinkOptions } from "../uplink/uplink.ts";
+import { Attachments } from "./attachments.ts";
+import { carryOut } from "./carry-out.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { takeLease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
 import { managerDirectory, managerSpec } from "./manager-command.ts";
+import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
+import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
 
 const tickMs = 500;
 /** Managers of an earlier daemon look for the new one every few seconds; after this long they are not waited for. */
 const reattachLimitMs = 120_000;
-/** Heartbeats that tell of a change come at most this often. */
-const notableMs = 1_000;
 /** At stop, for what is in the journal to reach the broker. What does not is sent after the next start. */
 const deliverMs = 3_000;
 
@@ -56,7 +59,7 @@ export interface DaemonOptions {
 	readonly log: Logger;
 	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
 	readonly signal?: AbortSignal;
-	readonly nowMs?: () => number;
+	readonly clock?: Clock;
 	readonly connect?: (options: UplinkOptions) => Uplink;
 	readonly linkLimits?: Partial<LinkLimits>;
 }
@@ -73,7 +76,8 @@ export interface Daemon {
 /** Resolves when the endpoint is registered and takes tasks as soon as the broker answers. */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	const { directory, config, cloud, log, scheduler, endpointId, version } = options;
-	const nowMs = options.nowMs ?? Date.now;
+	const clock = options.clock ?? systemClock();
+	const { steadyMs } = clock;
 	const ending = Promise.withResolvers<Error | undefined>();
 	const aborting = new AbortController();
 	options.signal?.addEventListener("abort", () => {
@@ -88,9 +92,17 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		signal: aborting.signal,
 		onLost: (error) => ending.resolve(error),
 	});
-	const journal = await Journal.open({ ...interchangeDefaults, directory: join(directory, "journal"), log, nowMs });
-	const interchange = new Interchange({ lossLimit: config.lossLimit });
-	interchange.restore(journal.recovered, nowMs());
+	const journal = await Journal.open({
+		...interchangeDefaults,
+		directory: join(directory, "journal"),
+		log,
+		nowMs: clock.wallMs,
+	});
+	const interchange = new Interchange({
+		lossLimit: config.lossLimit,
+		queues: config.queues.map((queue) => queueSettings(queue, config.scheduler === "local")),
+	});
+	interchange.restore(journal.recovered, steadyMs());
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
 	const tokens = await loadBlockTokens(directory);
@@ -120,7 +132,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		(batch) => uplink.publishReports(batch, { persistent: true }),
 	);
 
-	const queue = config.queues[0] as QueueConfig;
 	const place = {
 		directory,
 		config,
@@ -131,52 +142,62 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			return link.port;
 		},
 	};
+	const isLocal = config.scheduler === "local";
 	const supervisor = await BlockSupervisor.open({
 		scheduler,
+		directory,
 		path: join(directory, "blocks.json"),
-		specOf: (blockId) => managerSpec(place, blockId, queue),
-		onEnded(blockId, reason) {
-			interchange.loseBlock(blockId, `its block has ended (${reason})`, nowMs());
-			rm(managerDirectory(directory, blockId), { recursive: true, force: true }).catch((error: unknown) =>
-				log.warn({ block: blockId, err: error }, "blocks: its scratch directory stays"),
-			);
-			settleIfDone();
-			turnSoon();
-			tellSoon();
+		queues: config.queues,
+		// This machine is asked without asking anybody.
+		pollIntervalMs: isLocal ? tickMs - 50 : config.pollIntervalMs,
+		polite: !isLocal,
+		budgetNodeHours: config.budgetNodeHours,
+		specOf: (blockId, queue) => managerSpec(place, blockId, queue),
+		managersOf: (blockId) => attachments.count(blockId),
+		events: {
+			ended(blockId, reason, announced) {
+				interchange.loseBlock(blockId, `its block has ended (${reason})`, steadyMs(), announced);
+				attachments.forget(blockId);
+				rm(managerDirectory(directory, blockId), { recursive: true, force: true }).catch((error: unknown) =>
+					log.warn({ block: blockId, err: error }, "blocks: its scratch directory stays"),
+				);
+				settleIfDone();
+				turnSoon();
+				heartbeat.tellSoon();
+			},
+			fenced(blockId, before, reason) {
+				for (const managerId of attachments.shutOut(blockId, before)) {
+					interchange.lose(managerId, reason, steadyMs(), true);
+					link.disconnect(managerId, reason);
+				}
+				turnSoon();
+			},
+			ending(blockId, reason) {
+				interchange.drainBlock(blockId, reason);
+				turnSoon();
+			},
+			changed: () => {
+				if (phase === "running") heartbeat.tellSoon();
+			},
 		},
-		nowMs,
+		clock,
 		log,
 	});
 
 	// Blocks of an earlier daemon: what they run must not be handed out again before they have said so.
-	const expected = new Set(supervisor.blocks.map(({ id }) => id));
-	const expectedUntilMs = nowMs() + reattachLimitMs;
+	const attachments = new Attachments(
+		new Map(supervisor.blocks.map(({ id, nodes }) => [id, nodes])),
+		steadyMs() + reattachLimitMs,
+	);
 	let settled = false;
 	function settleIfDone(): void {
-		if (settled) return;
-		for (const id of expected) {
-			const lives = supervisor.blocks.some((block) => block.id === id);
-			if (!lives || interchange.attachedManagers(id).length >= queue.nodesPerBlock) expected.delete(id);
-		}
-		if (expected.size > 0 && nowMs() < expectedUntilMs) return;
+		if (settled || !attachments.haveAllCome(steadyMs())) return;
 		settled = true;
-		interchange.settle(nowMs());
+		interchange.settle(steadyMs());
 		turnSoon();
 	}
 
-	const registration = {
-		endpoint_name: basename(directory),
-		...(config.displayName !== undefined && { display_name: config.displayName }),
-		metadata: {
-			errand_protocol: 1 as const,
-			errand_journal_id: journal.id,
-			endpoint_version: version,
-			hostname: hostname(),
-			local_user: userInfo().username,
-			pid: process.pid,
-			node_version: process.version,
-		},
-	};
+	const registration = registrationOf(directory, config, journal.id, version);
 	const register = (signal: AbortSignal) => cloud.register(registration, signal);
 	const places = await register(aborting.signal);
 	const linkPort = config.linkPort ?? (await loadLinkPort(directory, config.linkHost, log));
@@ -188,26 +209,28 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		tokens,
 		blobs,
 		limits,
-		nowMs,
+		nowMs: steadyMs,
 		log,
 		functionOf: (id) => journal.functionOf(id),
 		events: {
-			attached: (hello) => interchange.attach(hello, nowMs()),
+			attached,
 			welcomed(managerId) {
-				const block = supervisor.blocks.find(({ id }) => interchange.attachedManagers(id).includes(managerId));
-				if (block) supervisor.attached(block.id);
-				if (phase === "stopping" && !config.keepManagers) link.drain(managerId, "the endpoint is stopping");
+				const isOver = phase === "stopping" && !config.keepManagers;
+				if (attachments.isShutOut(managerId)) link.drain(managerId, "this block is not the endpoint's any more");
+				else if (isOver) link.drain(managerId, "the endpoint is stopping");
 				settleIfDone();
 				turnSoon();
-				tellSoon();
+				heartbeat.tellSoon();
 			},
 			detached(managerId, reason) {
 				log.warn({ manager: managerId, reason }, "link: a manager is gone; waiting for it to come back");
-				interchange.detach(managerId, nowMs());
-				tellSoon();
+				attachments.detach(managerId);
+				interchange.detach(managerId, steadyMs());
+				supervisor.detached();
+				heartbeat.tellSoon();
 			},
 			results(managerId, results) {
-				interchange.results(managerId, results, nowMs());
+				interchange.results(managerId, results, steadyMs());
 				turnSoon();
 			},
 			reports: (managerId, reports) => forward(managerId, reports),
@@ -224,13 +247,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 				if (phase === "stopping") return new Promise<void>(() => undefined);
 				await durable(
 					journal.accept(bytes, (tasks) => {
-						interchange.accept(tasks, nowMs());
+						interchange.accept(tasks, steadyMs());
 						turnSoon();
 					}),
 				);
 			},
 			command,
-			connected: () => tell(),
+			connected: () => void heartbeat.tell(),
 			disconnected: (reason) => log.warn({ reason }, "uplink: work goes on; results wait for the broker"),
 			refused: (error) => ending.resolve(error),
 		},
@@ -254,7 +277,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		}
 		const ids = received.kwargs.task_ids as TaskId[];
 		await durable(journal.cancel(ids));
-		interchange.cancel(ids, received.kwargs.grace_ms || config.cancelGraceMs, nowMs());
+		interchange.cancel(ids, received.kwargs.grace_ms || config.cancelGraceMs, steadyMs());
 		turnSoon();
 	}
 
@@ -279,128 +302,72 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		}
 	}
 
+	/** Returns the tasks that the manager must kill. */
+	function attached(hello: Hello): TaskId[] {
+		const node = hello.node;
+		// Of all that a manager says this alone is a time of the wall's clock that is compared with ours.
+		const endsAtMs = node?.endsAtMs ?? 0;
+		if (node && endsAtMs > 0) node.endsAtMs += steadyMs() - clock.wallMs();
+		const queueName = supervisor.blocks.find(({ id }) => id === hello.blockId)?.queue ?? "";
+		const isOurs = supervisor.attached(hello.blockId, hello.attempt, endsAtMs);
+		attachments.attach(hello, isOurs);
+		if (!isOurs) {
+			log.warn(
+				{ manager: hello.managerId, block: hello.blockId, attempt: hello.attempt, host: hello.host },
+				"link: a manager of an ended block, or of an earlier attempt of its job, is shut out",
+			);
+			return hello.heldTaskIds.map((bytes) => idFromBytes<TaskId>(bytes));
+		}
+		return interchange.attach(hello, steadyMs(), queueName);
+	}
+
 	function turn(): void {
-		if (phase !== "stopping") interchange.place(nowMs());
-		for (const reaction of interchange.takeReactions()) {
-			switch (reaction.kind) {
-				case "dispatch":
-					link.dispatch(reaction.managerId, reaction.tasks);
-					break;
-				case "cancel":
-					link.cancel(reaction.managerId, reaction.taskIds, reaction.graceMs);
-					break;
-				case "result":
-					outlet.add(reaction.id, reaction.result, reaction.managerId);
-					break;
-				case "acknowledge":
-					outlet.acknowledge(reaction.id, reaction.managerId);
-					break;
-				case "forget":
-					link.acknowledge(reaction.managerId, [reaction.id]);
-					break;
-				case "lost":
-					journal.lose(reaction.id, reaction.losses);
-					break;
-				case "state":
-					reporter.note(reaction.id, reaction.state, reaction.reason, nowMs());
-					break;
-				case "drain":
-					link.drain(reaction.managerId, reaction.reason);
-					break;
-			}
-		}
-		if (interchange.counts().managers === 0 && !interchange.empty) scale();
+		if (phase !== "stopping") interchange.place(steadyMs());
+		carryOut(interchange.takeReactions(), { link, outlet, journal, reporter, wallMs: clock.wallMs });
+		if (phase === "running" && interchange.counts().managers === 0 && !interchange.empty) scaling.scale();
 	}
 
-	const cores = queue.coresPerNode ?? availableParallelism();
-	const shape = {
-		workers: queue.workersPerNode ?? cores,
-		cores: Math.max(cores, queue.workersPerNode ?? 1),
-		memoryBytes: queue.memoryPerNodeBytes ?? totalmem(),
-		gpus: queue.gpuIds.length,
-		endsAtMs: 0,
-	};
-	const blockLimits = {
-		initial: queue.initBlocks,
-		minimum: queue.minBlocks,
-		maximum: queue.maxBlocks,
-		nodesPerBlock: queue.nodesPerBlock,
-		idleTimeoutMs: queue.idleTimeoutMs,
-	};
-	let scaling: Promise<void> | undefined;
-	function scale(atLeast = 0): void {
-		if (phase === "stopping" || scaling !== undefined) return;
-		const views = supervisor.blocks.map(({ id, state }) => ({
-			id,
-			draining: state.at === "draining",
-			idleSinceMs: state.at === "active" ? interchange.blockIdleSinceMs(id) : undefined,
-		}));
-		const wanted = Math.max(atLeast, wantedBlocks(interchange.demand(), shape, blockLimits));
-		const plan = planBlocks(views, wanted, blockLimits, nowMs());
-		for (const id of plan.drain) {
-			log.info({ block: id }, "blocks: a block has been idle for long and is given back");
-			supervisor.drain(id, "idle");
-			interchange.drainBlock(id, "the block was idle");
-			turnSoon();
-		}
-		if (plan.start === 0) return;
-		scaling = supervisor
-			.start(plan.start)
-			.catch((error: unknown) => log.error({ err: error }, "blocks: no block could be asked for"))
-			.finally(() => {
-				scaling = undefined;
-			});
-	}
+	const scaling = new ScalingDriver({
+		supervisor,
+		interchange,
+		queues: config.queues,
+		clock,
+		log,
+	});
+	const heartbeat = new Heartbeat({
+		endpointId,
+		version,
+		periodMs: config.heartbeatPeriodMs,
+		clock,
+		send: (body) => uplink.heartbeat(body),
+		state() {
+			const { waiting, held, workers, idleWorkers, managers, cores } = interchange.counts();
+			const { paused, trouble } = supervisor.view;
+			return {
+				total_workers: workers,
+				idle_workers: idleWorkers,
+				pending_tasks: waiting,
+				outstanding_tasks: waiting + held,
+				managers,
+				total_cores: cores,
+				scheduler: scheduler.name,
+				...(trouble !== "" && { trouble }),
+				...(paused !== undefined && { paused }),
+				blocks: summarizeAll(supervisor.blocks, (id) => attachments.count(id)),
+				waiting: interchange.waiting(scaling.view(), steadyMs()),
+			};
+		},
+	});
 
-	function details(active: boolean): EndpointStatusDetails {
-		const counts = interchange.counts();
-		return {
-			heartbeat_period: active ? config.heartbeatPeriodMs / 1000 : 0,
-			active,
-			total_workers: counts.workers,
-			idle_workers: counts.idleWorkers,
-			pending_tasks: counts.waiting,
-			outstanding_tasks: counts.waiting + counts.held,
-			managers: counts.managers,
-			total_cores: counts.cores,
-			scheduler: scheduler.name,
-			errand_version: version,
-			hostname: hostname(),
-		};
-	}
-	let toldAtMs = 0;
-	let telling: NodeJS.Timeout | undefined;
-	function tell(active = true): Promise<void> {
-		toldAtMs = nowMs();
-		clearTimeout(telling);
-		telling = undefined;
-		const state = { ...details(active), ...(supervisor.trouble !== "" && { trouble: supervisor.trouble }) };
-		return uplink.heartbeat(
-			encodeMessage("ep_status_report", { endpoint_id: endpointId, global_state: state, task_statuses: {} }),
-		);
-	}
-	function tellSoon(): void {
-		if (phase !== "running" || telling) return;
-		telling = setTimeout(() => void tell(), Math.max(0, toldAtMs + notableMs - nowMs()));
-	}
-
-	let polling = false;
 	const ticking = setInterval(() => {
 		link.tick();
-		interchange.tick(nowMs());
-		reporter.tick(nowMs());
+		interchange.tick(steadyMs());
+		reporter.tick(clock.wallMs());
 		settleIfDone();
-		scale();
+		supervisor.tick();
+		scaling.scale();
 		turnSoon();
-		if (nowMs() - toldAtMs >= config.heartbeatPeriodMs) void tell();
-		if (polling) return;
-		polling = true;
-		supervisor
-			.poll()
-			.catch((error: unknown) => log.warn({ err: error }, "blocks: the scheduler does not answer"))
-			.finally(() => {
-				polling = false;
-			});
+		heartbeat.tick();
 	}, tickMs);
 
 	outlet.resume(
@@ -412,7 +379,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	);
 	phase = "running";
 	settleIfDone();
-	scale(queue.initBlocks);
+	scaling.scale();
+	supervisor.tick();
 	log.info(
 		{
 			endpoint: endpointId,
@@ -431,10 +399,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (!config.keepManagers) {
 			for (const { id } of supervisor.blocks) interchange.drainBlock(id, "the endpoint is stopping");
 			turnSoon();
-			const untilMs = nowMs() + (how.hurry ? 0 : config.stopGraceMs);
-			while (interchange.counts().held > 0 && nowMs() < untilMs)
+			const untilMs = steadyMs() + (how.hurry ? 0 : config.stopGraceMs);
+			while (interchange.counts().held > 0 && steadyMs() < untilMs)
 				await new Promise((resolve) => setTimeout(resolve, 50));
-			await scaling;
 			await outlet.written();
 			await supervisor.endAll(how.hurry ? 0 : 3_000);
 		}
@@ -455,9 +422,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		await outlet.written().catch(() => undefined);
 		if (uplink.connected && waitMs > 0) {
 			const late = new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref());
-			await Promise.race([Promise.all([outlet.delivered(), tell(false)]), late]);
+			await Promise.race([Promise.all([outlet.delivered(), heartbeat.tell(false)]), late]);
 		}
-		clearTimeout(telling);
+		heartbeat.close();
 		aborting.abort(new Error("the endpoint is stopping"));
 		await link.close();
 		blobs.close();

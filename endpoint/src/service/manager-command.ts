@@ -1,9 +1,11 @@
 /** How a manager is started on a node: program, environment, and what it is told of the node. */
+import { hostname, networkInterfaces } from "node:os";
 import { basename, join } from "node:path";
 import type { EndpointConfig } from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import type { BlockTokens } from "../link/block-token.ts";
 import type { BlockSpec } from "../scheduler/scheduler.ts";
+import { linkAddresses } from "./link-addresses.ts";
 
 export interface ManagerPlace {
 	readonly directory: string;
@@ -35,8 +37,6 @@ function jobName(directory: string, blockId: string): string {
 
 export function managerSpec(place: ManagerPlace, blockId: string, queue: QueueConfig): BlockSpec {
 	const { config, directory } = place;
-	// A manager of this machine comes in through the loopback unless the endpoint listens elsewhere.
-	const host = config.linkHost === "0.0.0.0" ? "127.0.0.1" : config.linkHost;
 	return {
 		blockId,
 		jobName: jobName(directory, blockId),
@@ -44,7 +44,7 @@ export function managerSpec(place: ManagerPlace, blockId: string, queue: QueueCo
 		command: [process.execPath, place.program],
 		environment: {
 			...config.environment,
-			ERRAND_LINK_ADDRESS: `${host}:${place.linkPort}`,
+			ERRAND_LINK_ADDRESS: linkAddresses(config, place.linkPort, hostname(), networkInterfaces()),
 			ERRAND_LINK_CERTIFICATE: Buffer.from(place.certificate).toString("base64"),
 			ERRAND_BLOCK_TOKEN: place.tokens.issue(blockId),
 			ERRAND_BLOCK_ID: blockId,

@@ -6,6 +6,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type EndpointConfig, parseConfig, readConfig, type SchedulerName } from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
+import { openFluxScheduler } from "../scheduler/flux/flux.ts";
+import { openCondorScheduler } from "../scheduler/htcondor/htcondor.ts";
+import { openLsfScheduler } from "../scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "../scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "../scheduler/scheduler.ts";
 import { openSlurmScheduler } from "../scheduler/slurm/slurm.ts";
@@ -72,6 +75,9 @@ const adapters: {
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
 	gridengine: openGridEngineScheduler,
+	lsf: openLsfScheduler,
+	htcondor: openCondorScheduler,
+	flux: openFluxScheduler,
 };
 const withAdapter = names.filter((name) => adapters[configuredScheduler(name)] !== undefined);
 

@@ -1,0 +1,26 @@
+/** What the daemon tells the cloud when it registers. */
+import { hostname, userInfo } from "node:os";
+import { basename } from "node:path";
+import type { EndpointRegistration } from "@errand/proto/rest";
+import type { EndpointConfig } from "../config/config.ts";
+
+export function registrationOf(
+	directory: string,
+	{ displayName }: EndpointConfig,
+	journalId: string,
+	version: string,
+): EndpointRegistration {
+	return {
+		endpoint_name: basename(directory),
+		...(displayName !== undefined && { display_name: displayName }),
+		metadata: {
+			errand_protocol: 1,
+			errand_journal_id: journalId,
+			endpoint_version: version,
+			hostname: hostname(),
+			local_user: userInfo().username,
+			pid: process.pid,
+			node_version: process.version,
+		},
+	};
+}
