@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type EndpointConfig, parseConfig, readConfig, type SchedulerName } from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
-import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
 import { openFluxScheduler } from "../scheduler/flux/flux.ts";
+import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "../scheduler/htcondor/htcondor.ts";
 import { openLsfScheduler } from "../scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "../scheduler/pbs/pbs.ts";
@@ -165,9 +165,11 @@ describe("answers", () => {
 
 	test("may become a line of another setting", () => {
 		const osg = readSite(folder, "osg");
-		const { queues } = parseConfig(configOf(osg, { account: "Mine" }), "config.yaml", "/d");
-		expect(queues[0]?.schedulerOptions).toMatch(/^requirements = .*\n\+ProjectName = "Mine"\n$/);
-		expect(() => configOf(osg, { account: 'x"\n+evil = 1' })).toThrow(/without quotes/);
+		const { queues } = parseConfig(configOf(osg, { ...examples(osg), account: "Mine" }), "config.yaml", "/d");
+		expect(queues[0]?.schedulerOptions).toMatch(
+			/^requirements = .*\n\+ProjectName = "Mine"\n\+SingularityImage = ".*"\n$/,
+		);
+		expect(() => configOf(osg, { ...examples(osg), account: 'x"\n+evil = 1' })).toThrow(/without quotes/);
 	});
 
 	test("without an optional one the setting stays as a comment", () => {
