@@ -17,8 +17,6 @@ import {
 	type BlobReference,
 	BlobReferenceSchema,
 	create,
-	type Resources,
-	ResourcesSchema,
 	type Task,
 	TaskBatchSchema,
 	TaskSchema,
@@ -28,6 +26,7 @@ import type { Log } from "./store/embedded-postgres.ts";
 import type { FunctionCache } from "./store/function-cache.ts";
 import { type Batcher, naturalBatches } from "./store/natural-batch.ts";
 import type { BlobRow } from "./store/tasks.ts";
+import { toResources } from "./task-resources.ts";
 
 /** How messages leave: the broker connection's publisher. */
 export interface MessagePublisher {
@@ -180,16 +179,4 @@ function toWire(task: OutgoingTask): Task {
 
 function toReference(blob: BlobRow): BlobReference {
 	return create(BlobReferenceSchema, { sha256: blob.sha256, sizeBytes: blob.sizeBytes });
-}
-
-/** The keys that our daemon understands; the submit's schema has checked their types. */
-function toResources(resources: Record<string, unknown>): Resources {
-	const number = (key: string): number => (typeof resources[key] === "number" ? resources[key] : 0);
-	return create(ResourcesSchema, {
-		cores: number("cores"),
-		memoryBytes: number("memory_bytes"),
-		gpus: number("gpus"),
-		walltimeMs: number("walltime_ms"),
-		priority: number("priority"),
-	});
 }

@@ -7,7 +7,13 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
 import { readPause, removePause, writePause } from "./blocks/pause-file.ts";
-import { type EndpointConfig, readConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
+import {
+	type EndpointConfig,
+	type KubernetesConfig,
+	readConfig,
+	type SchedulerName,
+	schedulerNames,
+} from "./config/config.ts";
 import { readCredentials } from "./config/credentials.ts";
 import { duration } from "./config/quantities.ts";
 import type { Check } from "./doctor/check.ts";
@@ -15,6 +21,7 @@ import { examine } from "./doctor/doctor.ts";
 import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
+import { openKubernetesScheduler } from "./scheduler/kubernetes/kubernetes.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
@@ -53,13 +60,14 @@ const schedulers: {
 } = {
 	local: openLocalScheduler,
 	slurm: openSlurmScheduler,
-	gridengine: openGridEngineScheduler,
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
 	lsf: openLsfScheduler,
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
+	gridengine: openGridEngineScheduler,
 	ssh: openSshScheduler,
+	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig), // the settings demand it
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */

@@ -49,7 +49,7 @@ test.each(shells)("the %s script knows every verb and every long option", (shell
 test("bash offers verbs, verbs of a group, options, choices and names from the disk", () => {
 	expect(offered("")).toEqual(expect.arrayContaining(["login", "run", "task", "endpoint", "cloud", "completion"]));
 	expect(offered("ta")).toEqual(["task"]);
-	expect(offered("task", "")).toEqual(["list", "show", "wait", "result", "logs", "cancel", "retry"]);
+	expect(offered("task", "")).toEqual(["list", "show", "explain", "wait", "result", "logs", "cancel", "retry"]);
 	expect(offered("cloud", "user", "")).toEqual(["add", "list"]);
 	expect(offered("task", "list", "--st")).toEqual(["--state"]);
 	expect(offered("task", "list", "--state", "ru")).toEqual(["running"]);

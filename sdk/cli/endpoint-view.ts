@@ -1,13 +1,17 @@
 /** An endpoint as the command line tells it: what the cloud knows, and what runs on this machine. */
-import { isFinal } from "@errand/proto";
-import { type EndpointSummary, endpointStatusDetails, endpointSummary, type TaskDocument } from "@errand/proto/rest";
+import {
+	type BlockSummary,
+	type EndpointSummary,
+	endpointSummary,
+	readStatusDetails,
+	type WaitingSummary,
+} from "@errand/proto/rest";
 import * as z from "zod";
-import type { Client } from "../src/index.ts";
-import type { Context } from "./context.ts";
-import { formatAge } from "./duration.ts";
+import { formatAge, formatDuration } from "./duration.ts";
 import { endpointFiles, localEndpoints, readCredentials, runningEndpoint } from "./endpoint-files.ts";
 import type { Home } from "./home.ts";
 import { type Screen, stateColours } from "./screen.ts";
+import type { Column } from "./table.ts";
 
 export const endpointView = endpointSummary.extend({
 	/** This machine's part: null when the endpoint lives elsewhere. */
@@ -27,9 +31,8 @@ export function withLocalPart(home: Home, endpoints: readonly EndpointSummary[])
 }
 
 export function workersText(endpoint: EndpointView): string {
-	const details = endpointStatusDetails.partial().safeParse(endpoint.details);
-	if (!details.success || endpoint.status === "offline") return "";
-	const { total_workers: total, idle_workers: idle } = details.data;
+	if (endpoint.status === "offline") return "";
+	const { total_workers: total, idle_workers: idle } = readStatusDetails(endpoint.details);
 	return total === undefined ? "" : `${total - (idle ?? total)} of ${total} busy`;
 }
 
@@ -39,31 +42,73 @@ export function waitsForEndpoint({ name, last_seen_at: seen }: EndpointSummary, 
 	return `Endpoint ${name} is offline (${since}): its tasks wait until it is started again (errand endpoint start ${name}).`;
 }
 
-/** Says so when a task that somebody waits for waits for its endpoint. An endpoint that is gone says nothing. */
-export async function noteOffline(
-	context: Pick<Context, "note" | "now">,
-	client: Client,
-	task: Pick<TaskDocument, "endpoint_id" | "state">,
-): Promise<void> {
-	if (isFinal(task.state)) return;
-	const endpoint = await client.getEndpoint(task.endpoint_id).catch(() => undefined);
-	if (endpoint?.status === "offline") context.note(waitsForEndpoint(endpoint, context.now()));
+/** `online`, or `online, paused`: somebody has to do something before more nodes are asked for. */
+export function statusText(endpoint: EndpointSummary, screen: Screen): string {
+	const status = screen.style(stateColours[endpoint.status], endpoint.status);
+	const { paused, trouble } = readStatusDetails(endpoint.details);
+	if (paused !== undefined) return `${status}, ${screen.style("red", "paused")}`;
+	return trouble !== undefined && endpoint.status === "online"
+		? `${status}, ${screen.style("yellow", "trouble")}`
+		: status;
 }
 
 export function showEndpoint(endpoint: EndpointView, nowMs: number, screen: Screen): void {
 	const seen = endpoint.last_seen_at;
+	const { paused, trouble, scheduler, blocks, waiting } = readStatusDetails(endpoint.details);
 	screen.pairs([
 		["endpoint", screen.style("bold", endpoint.name)],
 		["display name", endpoint.display_name ?? undefined],
 		["id", endpoint.id],
-		["status", screen.style(stateColours[endpoint.status], endpoint.status)],
+		["status", statusText(endpoint, screen)],
+		["paused", paused && `${paused}\nNext: errand endpoint resume ${endpoint.name}`],
+		["trouble", trouble],
 		[
 			"last seen",
 			seen === null ? "never" : `${formatAge(Date.parse(seen), nowMs)}${endpoint.host ? ` on ${endpoint.host}` : ""}`,
 		],
+		["scheduler", scheduler],
 		["workers", workersText(endpoint)],
 		["unfinished", `${endpoint.unfinished_tasks} tasks`],
 		["directory", endpoint.here?.directory],
 		["process here", endpoint.here ? (endpoint.here.pid === null ? "none" : String(endpoint.here.pid)) : undefined],
 	]);
+	// What was told last; while the endpoint is offline nobody knows better.
+	if (blocks.length > 0) {
+		screen.line("");
+		screen.table(blocks, blockColumns(nowMs, screen), "");
+	}
+	if (waiting.length > 0) {
+		screen.line("");
+		screen.table(waiting, waitingColumns, "");
+	}
+}
+
+function blockColumns(nowMs: number, screen: Screen): Column<BlockSummary>[] {
+	return [
+		{ title: "block", cell: (block) => block.id.slice(0, 8) },
+		{ title: "queue", cell: (block) => block.queue },
+		{
+			title: "state",
+			cell: (block) => `${screen.style(stateColours[block.state], block.state)} ${formatAge(block.since_ms, nowMs)}`,
+		},
+		{ title: "job", cell: (block) => block.job_id ?? "" },
+		{ title: "nodes", align: "right", cell: (block) => String(block.nodes) },
+		{ title: "managers", align: "right", cell: (block) => String(block.managers) },
+		{ title: "expected start", cell: (block) => fromNow(block.expected_start_ms, nowMs) },
+		{ title: "ends", cell: (block) => fromNow(block.ends_at_ms, nowMs) },
+		{ title: "scheduler says", cell: (block) => block.reason },
+	];
+}
+
+const waitingColumns: readonly Column<WaitingSummary>[] = [
+	{ title: "waiting", align: "right", cell: (row) => String(row.tasks) },
+	{ title: "asking for", cell: (row) => row.demand },
+	{ title: "why", cell: (row) => row.word },
+	{ title: "", cell: (row) => row.sentence },
+];
+
+/** `in 40 min`; a time that has come is `now`. */
+function fromNow(atMs: number | null, nowMs: number): string {
+	if (atMs === null) return "";
+	return atMs <= nowMs ? "now" : `in ${formatDuration(atMs - nowMs)}`;
 }

@@ -110,6 +110,8 @@ export interface FakeCloud {
 	/** Output parts still to be told, by `task stream`; when they run out the output has ended. */
 	readonly output: Map<string, string[]>;
 	endpoint: rest.EndpointSummary;
+	/** Why tasks wait that wait; of the others only that they do not. */
+	explanation: Pick<rest.Explanation, "word" | "sentence">;
 	/** Answers instead of the table, when it returns something. */
 	intercept: ((method: string, path: string) => Reply | undefined) | undefined;
 	close(): Promise<void>;
@@ -155,6 +157,32 @@ function output({ cloud, path, query }: Asked): Reply {
 function oneTask({ cloud, path }: Asked): Reply {
 	const task = cloud.tasks.get(path[2] ?? "");
 	return task ? { body: task } : notFound("TASK_NOT_FOUND", `Task ${path[2]} is not known.`);
+}
+
+function explained({ cloud, path }: Asked): Reply {
+	const task = cloud.tasks.get(path[2] ?? "");
+	if (task === undefined) return notFound("TASK_NOT_FOUND", `Task ${path[2]} is not known.`);
+	const { endpoint } = cloud;
+	const offline = endpoint.status === "offline";
+	const waits = task.state === "received" || task.state.startsWith("waiting");
+	const why = offline
+		? { word: waits ? ("endpoint-offline" as const) : null, sentence: "It is offline: errand endpoint start local." }
+		: waits
+			? cloud.explanation
+			: { word: null, sentence: `It does not wait: ${task.state}.` };
+	return {
+		body: rest.explanation.parse({
+			...why,
+			task_id: task.id,
+			state: task.state,
+			since: at(30),
+			endpoint_id: endpoint.id,
+			endpoint_name: endpoint.name,
+			endpoint_status: endpoint.status,
+			endpoint_seen_at: endpoint.last_seen_at,
+			trouble: null,
+		} satisfies rest.Explanation),
+	};
 }
 
 function someTasks({ cloud, query }: Asked): Reply {
@@ -221,6 +249,7 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 	}),
 	"GET /v1/tasks": someTasks,
 	"GET /v1/tasks/*": oneTask,
+	"GET /v1/tasks/*/explanation": explained,
 	"GET /v1/tasks/*/output": output,
 	"POST /v1/tasks/*/cancel": ({ path }) => ({
 		body: rest.cancelled.parse({ cancelled: [], requested: [path[2]], finished: [], not_found: [] }),
@@ -355,6 +384,7 @@ export async function openFakeCloud(): Promise<FakeCloud> {
 		]),
 		output: new Map(),
 		endpoint: endpointRow,
+		explanation: { word: "block-pending", sentence: "One block is queued; the scheduler says Priority." },
 		intercept: undefined,
 		close: () =>
 			new Promise((resolve) => {

@@ -28,6 +28,23 @@ export const whole = (least: number, most: number) =>
 		return z.NEVER;
 	});
 
+/** A count, or a part of one: 0.5. */
+export const amount = z.string().transform((text, issues) => {
+	const number = Number(text);
+	if (/^\d*\.?\d+$/.test(text) && Number.isFinite(number)) return number;
+	issues.addIssue({ code: "custom", message: `"${text}" is not an amount: write 2, or 0.5` });
+	return z.NEVER;
+});
+
+/** `fpga=1`; a name alone is one of it. */
+export const namedAmount = z.string().transform((text, issues): [name: string, amount: number] => {
+	const [name = "", number = "1", ...more] = text.split("=");
+	const read = amount.safeParse(number);
+	if (/^[A-Za-z][\w-]*$/.test(name) && more.length === 0 && read.success && read.data > 0) return [name, read.data];
+	issues.addIssue({ code: "custom", message: `"${text}" is not a resource and its amount: write fpga=1` });
+	return z.NEVER;
+});
+
 /** A time as `2026-01-31`, `2026-01-31T12:00:00Z`, or how long ago: `2h`. */
 export const instant = z.string().transform((text, issues) => {
 	const agoMs = parseDuration(text);

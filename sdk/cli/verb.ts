@@ -21,10 +21,10 @@ export interface OptionRow {
 	flags: string;
 	summary: string;
 	completes?: CompletionKind;
-	/** May be said more than once; the input is a list. */
-	repeats?: boolean;
 	/** The words it may have, offered by completion. */
 	choices?: readonly string[];
+	/** May be given more than once; the verb gets a list. */
+	repeats?: boolean;
 }
 
 interface VerbRow<Input, Value> {

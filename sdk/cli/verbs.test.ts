@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import type { TaskDocument } from "@errand/proto/rest";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Desk, openDesk } from "./command.test-harness.ts";
 import { exitCodes } from "./exit-code.ts";
@@ -44,6 +45,43 @@ function isThere(pid: number): boolean {
 	}
 }
 
+function waitingTask(): TaskDocument {
+	const { result, ...rest } = taskDocument(ids.submitted, {
+		state: "waiting-for-nodes",
+		finished_at: null,
+		execution: null,
+	});
+	return rest;
+}
+
+const inMs = (minutes: number): number => nowMs + minutes * 60_000;
+/** A heartbeat of an endpoint that has much to say. */
+const busyDetails = {
+	scheduler: "slurm",
+	total_workers: 4,
+	idle_workers: 1,
+	paused: "3 blocks in a row ended without a manager: execve(): node: No such file",
+	trouble: "the last submission was rejected: Invalid account",
+	blocks: [
+		{
+			...{ id: "b7f3c1d2e4", queue: "debug", state: "active", job_id: "4711", nodes: 2, managers: 2, reason: "" },
+			...{ since_ms: inMs(-12), expected_start_ms: null, ends_at_ms: inMs(48) },
+		},
+		{
+			...{ id: "c0ffee0000", queue: "gpu", state: "submitted", job_id: "4712", nodes: 1, managers: 0 },
+			...{ reason: "Priority", since_ms: inMs(-3), expected_start_ms: inMs(90), ends_at_ms: null },
+		},
+		{
+			...{ id: "deadbeef00", queue: "gpu", state: "held", job_id: null, nodes: 1, managers: 0 },
+			...{ reason: "JobHeldAdmin\n\u001b[2J", since_ms: inMs(-1), expected_start_ms: null, ends_at_ms: null },
+		},
+	],
+	waiting: [
+		{ demand: "plain", tasks: 2, word: "nodes-busy", sentence: "Its 2 nodes are busy." },
+		{ demand: "1,g4", tasks: 1, word: "block-pending", sentence: "1 block is queued, which waits for Priority." },
+	],
+};
+
 const configure = (): Promise<unknown> => desk.type(["endpoint", "configure", "local"]);
 async function startCloudHere(): Promise<void> {
 	desk.environment.ERRAND_CLOUD_PORT = String(await freePort());
@@ -76,6 +114,7 @@ const scenes: Record<string, Scene> = {
 	run: { words: ["-e", "local", "--", "echo", "hi"], quiet: [ids.submitted] },
 	"task list": { quiet: [ids.succeeded, ids.failed, ids.running] },
 	"task show": { words: [ids.failed], quiet: [ids.failed] },
+	"task explain": { words: [ids.running], quiet: [ids.running] },
 	"task wait": { words: [ids.succeeded], quiet: [ids.succeeded] },
 	"task result": { words: [ids.succeeded], quiet: [ids.succeeded] },
 	"task logs": {
@@ -171,14 +210,26 @@ describe.each(verbs.map((verb) => [verb.name, verb] as const))("errand %s", (nam
 test.each([
 	["task-list", ["task", "list"]],
 	["task-show", ["task", "show", ids.failed]],
+	["task-explain", ["task", "explain", ids.submitted]],
+	["task-show-waiting", ["task", "show", ids.submitted]],
 	["endpoint-list", ["endpoint", "list"]],
+	["endpoint-status", ["endpoint", "status", "local"]],
 	["function-show", ["function", "show", "mean"]],
 	["whoami", ["whoami"]],
 	["help", ["--help"]],
 	["run-help", ["run", "--help"]],
 ])("the screen of %s is the golden one", async (name, words) => {
+	if (words.includes(ids.submitted)) desk.cloud.tasks.set(ids.submitted, waitingTask());
+	if (name === "endpoint-status") desk.cloud.endpoint = { ...desk.cloud.endpoint, details: busyDetails };
 	const { out } = await desk.type(words);
 	await expect(out.replaceAll(desk.cloud.url, "http://cloud.example")).toMatchFileSnapshot(`./golden/${name}.txt`);
+});
+
+test("HQ-4: an endpoint that is paused is marked in the list", async () => {
+	desk.cloud.endpoint = { ...desk.cloud.endpoint, details: busyDetails };
+	expect((await desk.type(["endpoint", "list"])).out).toContain("online, paused");
+	desk.cloud.endpoint = { ...desk.cloud.endpoint, details: { trouble: "the disk is full" } };
+	expect((await desk.type(["endpoint", "list"])).out).toContain("online, trouble");
 });
 
 test("colour is for terminals, and NO_COLOR turns it off", async () => {
@@ -279,6 +330,59 @@ describe("errand run", () => {
 		});
 	});
 
+	test("HQ-2: BAL-5: PAR-6: shares, nodes, ranks, other resources, an image and the expected time are asked for", async () => {
+		const words = [
+			"--gpus",
+			"0.5",
+			"--nodes",
+			"2",
+			"--ranks-per-node",
+			"4",
+			"--resource",
+			"fpga=1",
+			"--expected",
+			"40m",
+		];
+		const more = ["--resource", "scratch=0.5", "--image", "sim.sif", "--priority", "-3"];
+		await desk.type(["run", "-e", "local", ...words, ...more, "--", "./solver"]);
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({
+			resource_specification: {
+				gpus: 0.5,
+				nodes: 2,
+				ranks_per_node: 4,
+				resources: { fpga: 1, scratch: 0.5 },
+				expected_ms: 2_400_000,
+				container_image: "sim.sif",
+				priority: -3,
+			},
+		});
+	});
+
+	test("NEW-8: HQ-4: a task that does not start says why, to whoever waits, once for each reason", async () => {
+		desk.cloud.tasks.set(ids.submitted, waitingTask());
+		const clock = { ms: nowMs };
+		const reasons = [
+			{ word: "paused" as const, sentence: "Three blocks ended in a row: execve(): node: No such file." },
+			{ word: "nodes-busy" as const, sentence: "Both nodes are busy." },
+		];
+		const asked = (): number => desk.cloud.requests.filter((request) => request.includes("/explanation")).length;
+		const { status, err } = await desk.type(["run", "-e", "local", "--", "true"], {
+			now: () => clock.ms,
+			pause: async (ms) => {
+				clock.ms += ms;
+				await new Promise((done) => setImmediate(done));
+				if (asked() >= 3) desk.cloud.explanation = reasons[1] ?? desk.cloud.explanation;
+				else desk.cloud.explanation = reasons[0] ?? desk.cloud.explanation;
+				if (asked() >= 6) desk.cloud.tasks.set(ids.submitted, taskDocument(ids.submitted));
+			},
+		});
+		expect(status, err).toBe(0);
+		expect(err.split("\n").filter((line) => line.startsWith("Waiting"))).toEqual([
+			"Waiting (paused): Three blocks ended in a row: execve(): node: No such file.",
+			"Waiting (nodes-busy): Both nodes are busy.",
+		]);
+	});
+
 	test("GC-7: Ctrl-C cancels the task and exits with 130", async () => {
 		const stop = new AbortController();
 		const running = desk.cloud.tasks.get(ids.running);
@@ -303,6 +407,9 @@ describe("errand run", () => {
 		[["run", "-e", "local", "analysis.py:mean", "7"], "must be one JSON array"],
 		[["run", "-e", "local", "analysis.py:median", "[]"], 'has no function "median"; it defines mean'],
 		[["run", "-e", "local", "--walltime", "soon", "--", "true"], '"soon" is not a duration'],
+		[["run", "-e", "local", "--gpus", "a few", "--", "true"], '"a few" is not an amount'],
+		[["run", "-e", "local", "--resource", "fpga=", "--", "true"], '"fpga=" is not a resource and its amount'],
+		[["run", "-e", "local", "--resource", "fpga=1=2", "--", "true"], "is not a resource and its amount"],
 	])("%j is refused before anything is submitted", async (words, sentence) => {
 		const { status, err } = await desk.type(words);
 		expect(err).toContain(sentence);
@@ -377,7 +484,7 @@ describe("errors", () => {
 
 	test.each([
 		[[], "errand needs a verb", "errand --help"],
-		[["task"], "errand task needs one of: list, show, wait", "errand task --help"],
+		[["task"], "errand task needs one of: list, show, explain, wait", "errand task --help"],
 		[["task", "lsit"], "unknown command 'lsit' (Did you mean list?)", "errand task --help"],
 		[["cloud", "user"], "errand cloud user needs one of: add, list", "errand cloud user --help"],
 		[["task", "show"], "missing required argument 'task'", "errand task show --help"],

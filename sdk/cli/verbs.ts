@@ -28,6 +28,7 @@ import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
+import { taskExplain } from "./verbs/task-explain.ts";
 import { taskList } from "./verbs/task-list.ts";
 import { taskLogs } from "./verbs/task-logs.ts";
 import { taskResult } from "./verbs/task-result.ts";
@@ -51,6 +52,7 @@ export const verbs: readonly Verb[] = [
 	run,
 	taskList,
 	taskShow,
+	taskExplain,
 	taskWait,
 	taskResult,
 	taskLogs,

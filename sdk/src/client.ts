@@ -212,6 +212,11 @@ export class Client {
 		return this.#rest.json({ method: "GET", path: `/v1/tasks/${id(taskId)}` }, rest.taskDocument);
 	}
 
+	/** What a task waits for, in one word and one sentence. */
+	explainTask(taskId: string): Promise<rest.Explanation> {
+		return this.#rest.json({ method: "GET", path: `/v1/tasks/${id(taskId)}/explanation` }, rest.explanation);
+	}
+
 	/** Newest first. */
 	listTasks(filter: TaskFilter = {}): Promise<rest.Page<rest.TaskSummary>> {
 		const { states, since, until, idPrefix, ...others } = filter;

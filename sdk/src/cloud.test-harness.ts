@@ -191,6 +191,7 @@ export class TestCloud implements AsyncDisposable {
 		if (method === "POST" && path === "/v1/tasks/cancel") return [200, this.#cancel(input().task_ids as string[])];
 		const task = this.tasks.get(id);
 		if (task === undefined) return [404, { code: "ROUTE_NOT_FOUND", detail: `no ${method} ${path}` }];
+		if (path.endsWith("/explanation")) return [200, this.#explanation(task)];
 		if (path.includes("/output?")) return [200, this.#output(task, path)];
 		return [200, this.#document(task)];
 	}
@@ -359,6 +360,21 @@ export class TestCloud implements AsyncDisposable {
 			...(result?.value_reference === undefined ? {} : { result_reference: result.value_reference }),
 			stdout_bytes: 0,
 			stderr_bytes: 0,
+		};
+	}
+
+	#explanation(task: TestTask): object {
+		return {
+			task_id: task.id,
+			state: task.result?.state ?? "waiting-for-nodes",
+			word: task.result === undefined ? "block-pending" : null,
+			sentence: task.result === undefined ? "One block is queued, because of Priority." : "It does not wait.",
+			since: new Date(0).toISOString(),
+			endpoint_id: "11111111-2222-4333-8444-555555555555",
+			endpoint_name: "local",
+			endpoint_status: "online",
+			endpoint_seen_at: null,
+			trouble: null,
 		};
 	}
 

@@ -7,6 +7,11 @@ export function hasFutures(args: readonly unknown[]): boolean {
 	return args.some((arg) => arg instanceof TaskFuture);
 }
 
+/** Those among the arguments that have neither a value nor an error yet. */
+export function openFutures(args: readonly unknown[]): TaskFuture<unknown>[] {
+	return args.filter((arg): arg is TaskFuture<unknown> => arg instanceof TaskFuture && !arg.settled);
+}
+
 /** The arguments with each future's value in its place. Rejects with a DependencyError as soon as one of them fails. */
 export function awaitFutures(functionName: string, args: readonly unknown[]): Promise<unknown[]> {
 	return Promise.all(

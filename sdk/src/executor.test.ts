@@ -9,6 +9,7 @@ import {
 	ClosedError,
 	Executor,
 	keywords,
+	mpi,
 	python,
 	RemoteError,
 	SerializationError,
@@ -128,6 +129,98 @@ describe("an executor", () => {
 			walltime_ms: 60,
 		});
 		expect(cloud.tasks.get(String(plain.taskId))?.resources).toEqual({ walltime_ms: 5_000 });
+	});
+
+	test("HQ-2: BAL-5: PAR-6: shares of devices, named resources, nodes, ranks, other ways and the expected time travel", async () => {
+		await using executor = open({ expectedMs: 2_400_000 });
+		const future = executor
+			.with({
+				resources: {
+					gpus: 0.5,
+					nodes: 1,
+					ranksPerNode: 4,
+					named: { fpga: 1 },
+					image: "sim.sif",
+					priority: 2,
+					variants: [{ cores: 16, memoryBytes: 1e9 }, { nodes: 2 }],
+				},
+				expectedMs: 60,
+			})
+			.submit(() => 1);
+		await future;
+		const plain = executor.submit(() => 2);
+		await plain;
+		expect(cloud.tasks.get(String(future.taskId))?.resources).toEqual({
+			gpus: 0.5,
+			nodes: 1,
+			ranks_per_node: 4,
+			resources: { fpga: 1 },
+			container_image: "sim.sif",
+			priority: 2,
+			variants: [{ cores: 16, memory_bytes: 1e9 }, { nodes: 2 }],
+			expected_ms: 60,
+		});
+		expect(cloud.tasks.get(String(plain.taskId))?.resources).toEqual({ expected_ms: 2_400_000 });
+	});
+
+	test("BAL-5: an MPI program asks for its ranks; what the executor says goes before it", async () => {
+		await using executor = open({ resources: { priority: 1 } });
+		const solver = mpi("./solver {n}", { nodes: 2, ranksPerNode: 8, walltimeMs: 9_000, expectedMs: 5_000 });
+		const asked = async (from: Executor): Promise<unknown> => {
+			const future = from.submit(solver, { n: 1 });
+			const { cmd } = await future;
+			expect(cmd).toBe("./solver {n}");
+			return cloud.tasks.get(String(future.taskId))?.resources;
+		};
+		const own = { nodes: 2, ranks_per_node: 8, walltime_ms: 9_000, expected_ms: 5_000 };
+		expect(await asked(executor)).toEqual({ ...own, priority: 1 });
+		const larger = executor.with({ resources: { nodes: 4, gpus: 1 }, walltimeMs: 20_000 });
+		expect(await asked(larger)).toEqual({ ...own, nodes: 4, gpus: 1, walltime_ms: 20_000 });
+		expect(await asked(executor)).toEqual({ ...own, priority: 1 });
+	});
+
+	test("NEW-8: a future says why its task waits, and that it does not when it has ended", async () => {
+		await using executor = open();
+		const { open: release } = gate();
+		const future = executor.submit(() => 1);
+		expect(await future.explain()).toMatchObject({ state: "submitting", word: "delivery", since: undefined });
+		await future.accepted;
+		expect(await future.explain()).toEqual({
+			state: "waiting-for-nodes",
+			word: "block-pending",
+			sentence: "One block is queued, because of Priority.",
+			since: new Date(0),
+		});
+		release();
+		await future;
+		expect(await future.explain()).toMatchObject({ state: "success", word: null });
+		const never = executor.submit(() => 1);
+		await never.cancel();
+		expect(await never.explain()).toMatchObject({ state: "cancelled", word: null });
+	});
+
+	test("NEW-8: dependency: a future that waits for others names them, and what the head of the chain waits for", async () => {
+		await using executor = open();
+		const { open: release } = gate();
+		const first = executor.submit(function first() {
+			return 1;
+		});
+		const next = (x: number): number => x + 1;
+		const second = executor.submit(next, first);
+		const third = executor.submit((x: number, y: number, z: number) => x + y + z, second, first, 5);
+		await first.accepted;
+		expect(third.waitsFor).toEqual([second, first]);
+		expect(await second.explain()).toEqual({
+			state: "submitting",
+			word: "dependency",
+			sentence: `It is sent when the futures among its arguments have their values: first (task ${first.taskId}). That one: One block is queued, because of Priority.`,
+			since: undefined,
+		});
+		const { sentence } = await third.explain();
+		expect(sentence).toContain("next and 1 more. At the head of that chain, first (task");
+		release();
+		expect(await third).toBe(8);
+		expect(third.waitsFor).toEqual([]);
 	});
 
 	test("GC-3: ten thousand tasks of a map go out in few requests", async () => {

@@ -5,29 +5,13 @@ import { Client, type ClientOptions } from "./client.ts";
 import { type AnyFunction, capture } from "./function/capture.ts";
 import type { RemoteFunction } from "./function/remote-function.ts";
 import { TaskFuture } from "./future.ts";
+import { type TaskOptions, toSpecification } from "./resources.ts";
 import type { Feed } from "./results/feed.ts";
 import { TaskGroup } from "./results/group.ts";
 import type { ResultsOptions } from "./results/results.ts";
 import { isCommandResult, toShellResult } from "./serialize/result.ts";
 import { Session } from "./session.ts";
 import { argumentsFrom, isIterable, type MapOptions, TaskMap } from "./task-map.ts";
-
-/** What each task asks of a node. */
-export interface Resources {
-	/** Whole cores; 1 unless told. */
-	cores?: number;
-	memoryBytes?: number;
-	/** Whole devices, given to one task at a time. */
-	gpus?: number;
-	/** Larger goes first among the waiting; 0 unless told. */
-	priority?: number;
-}
-
-export interface TaskOptions {
-	resources?: Resources;
-	/** Milliseconds a task may run; then its process group is ended and the future rejects with a TimeoutError. */
-	walltimeMs?: number;
-}
 
 interface ConnectionOptions extends Pick<ClientOptions, "cloudUrl" | "token" | "log"> {
 	/** Instead of `cloudUrl`, `token` and `log`: shares registrations and names with others that use it. */
@@ -81,7 +65,7 @@ export class Executor implements AsyncDisposable {
 				batch: options.batch,
 				openFeed: options.openFeed,
 			});
-		this.#resources = specification(options);
+		this.#resources = toSpecification(options);
 	}
 
 	/** Name or id, as it was given. */
@@ -223,16 +207,4 @@ function remoteOf(
 	fn: RemoteFunction<readonly unknown[], unknown> | AnyFunction,
 ): RemoteFunction<readonly unknown[], unknown> {
 	return typeof fn === "function" ? capture(fn) : fn;
-}
-
-function specification({ resources = {}, walltimeMs }: TaskOptions): ResourceSpecification | undefined {
-	const { cores, memoryBytes, gpus, priority } = resources;
-	const found: ResourceSpecification = {
-		...(cores === undefined ? {} : { cores }),
-		...(memoryBytes === undefined ? {} : { memory_bytes: memoryBytes }),
-		...(gpus === undefined ? {} : { gpus }),
-		...(priority === undefined ? {} : { priority }),
-		...(walltimeMs === undefined ? {} : { walltime_ms: walltimeMs }),
-	};
-	return Object.keys(found).length === 0 ? undefined : found;
 }

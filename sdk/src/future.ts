@@ -1,7 +1,8 @@
 /** The caller's end of one task. */
 import type { TaskId, TaskState } from "@errand/proto";
-import type { TaskDocument } from "@errand/proto/rest";
+import type { Explanation, TaskDocument } from "@errand/proto/rest";
 import { CancelledError } from "./errors.ts";
+import { explainSubmitting, explainUnsent, explanationOf, type FutureExplanation } from "./explanation.ts";
 
 /** Output stream names. */
 export type OutputStream = "stdout" | "stderr";
@@ -21,6 +22,9 @@ export type FutureState = TaskState | "submitting";
 /** What a future asks of whoever follows its task group. */
 export interface FutureHost {
 	document(taskId: TaskId): Promise<TaskDocument>;
+	explanation(taskId: TaskId): Promise<Explanation>;
+	/** Futures among the arguments of a task that has not been sent, as far as they are open. */
+	waitsFor(future: TaskFuture<unknown>): readonly TaskFuture<unknown>[];
 	output(future: TaskFuture<unknown>, stream: OutputStream): AsyncGenerator<string, void>;
 	progress(future: TaskFuture<unknown>): AsyncGenerator<Progress, void>;
 	cancel(future: TaskFuture<unknown>): Promise<boolean>;
@@ -125,6 +129,22 @@ export class TaskFuture<T> implements Promise<T> {
 	/** Everything the cloud knows about the task: its transitions, where it ran, why it failed. */
 	async document(): Promise<TaskDocument> {
 		return this.#host.document(await this.accepted);
+	}
+
+	/** The futures among its arguments whose values it waits for; empty once it is sent. */
+	get waitsFor(): readonly TaskFuture<unknown>[] {
+		return this.#state.kind === "submitting" ? this.#host.waitsFor(this) : [];
+	}
+
+	/**
+	 * Why it is not running yet, in one word and one sentence, asked now: "the endpoint has been offline since …",
+	 * "12 blocks are queued at the scheduler, which says …".
+	 */
+	async explain(): Promise<FutureExplanation> {
+		const state = this.#state;
+		if (state.kind === "submitting") return explainSubmitting(this.waitsFor);
+		if (state.taskId !== undefined) return explanationOf(await this.#host.explanation(state.taskId));
+		return explainUnsent(await this.status(), state.kind === "rejected" ? state.error : undefined);
 	}
 
 	/** Lines of standard output while the task runs, from its first; ends with the task. */

@@ -1,6 +1,6 @@
 import { build } from "esbuild";
 import { describe, expect, expectTypeOf, test } from "vitest";
-import { type Executor, module, python, type ShellResult, shell, type TaskFuture, type TaskMap } from "./index.ts";
+import { type Executor, module, mpi, python, type ShellResult, shell, type TaskFuture, type TaskMap } from "./index.ts";
 
 /** Never called: the compiler is what checks. */
 function typed(executor: Executor): void {
@@ -19,6 +19,10 @@ function typed(executor: Executor): void {
 	executor.submit(shell("cp {from} {to}"), { from: "a" });
 	// @ts-expect-error a value without a place
 	executor.submit(shell("wc {path}"), { path: "a", pth: "b" });
+
+	expectTypeOf(executor.submit(mpi("./solver {n}", { nodes: 2 }), { n: 1 })).toEqualTypeOf<TaskFuture<ShellResult>>();
+	// @ts-expect-error a place without a value
+	executor.submit(mpi("./solver {n}"));
 
 	const mean = python<[xs: number[]], number>({ source: "", name: "mean" });
 	expectTypeOf(executor.submit(mean, [1, 2])).toEqualTypeOf<TaskFuture<number>>();

@@ -51,17 +51,18 @@ export {
 	type OrFuture,
 	type ReloadedTasks,
 	type ReloadOptions,
-	type Resources,
-	type TaskOptions,
 } from "./executor.ts";
+export type { FutureExplanation } from "./explanation.ts";
 export type { AnyFunction } from "./function/capture.ts";
 export { type ModuleOptions, module } from "./function/module.ts";
+export { type MpiOptions, mpi } from "./function/mpi.ts";
 export { type PythonOptions, python } from "./function/python.ts";
 export type { RemoteFunction } from "./function/remote-function.ts";
 export { type ShellArguments, type ShellOptions, type ShellValue, shell } from "./function/shell.ts";
 export type { FutureState, OutputStream, Progress, TaskFuture } from "./future.ts";
 export type { Log } from "./log.ts";
 export { deviceLogin, type LoginOptions, type LogoutOptions, logout } from "./login.ts";
+export type { Resources, TaskOptions } from "./resources.ts";
 export type { RestOptions } from "./rest.ts";
 export { type Keywords, keywords } from "./serialize/arguments.ts";
 export type { ShellResult } from "./serialize/result.ts";

@@ -1,10 +1,10 @@
 /** What all views of an executor have in common: one endpoint, one task group, the batches on their way. */
 import type { EndpointId, FunctionId, TaskGroupId } from "@errand/proto";
 import { submitLimitBytes, submitLimitTasks } from "@errand/proto";
-import type { ResourceSpecification, Submission, TaskDocument } from "@errand/proto/rest";
+import type { Explanation, ResourceSpecification, Submission, TaskDocument } from "@errand/proto/rest";
 import { Batcher, type BatchLimits } from "./batching.ts";
 import type { Client } from "./client.ts";
-import { awaitFutures, hasFutures } from "./dependencies.ts";
+import { awaitFutures, hasFutures, openFutures } from "./dependencies.ts";
 import { ClosedError, CloudError, localFailure, taskError } from "./errors.ts";
 import type { RemoteFunction } from "./function/remote-function.ts";
 import { type FutureControl, type FutureHost, type OutputStream, type Progress, TaskFuture } from "./future.ts";
@@ -49,7 +49,7 @@ export class Session implements FutureHost {
 	readonly #batchers = new Map<string, Batcher<Item>>();
 	readonly #items = new WeakMap<TaskFuture<unknown>, Item>();
 	/** Tasks that are sent when the futures among their arguments have their values. */
-	readonly #waiting = new Map<TaskFuture<unknown>, { sent: Promise<void>; cancel(): void }>();
+	readonly #waiting = new Map<TaskFuture<unknown>, { args: readonly unknown[]; sent: Promise<void>; cancel(): void }>();
 	readonly #functionIds = new WeakMap<RemoteFunction<readonly unknown[], unknown>, FunctionId>();
 	readonly #gate = openGate(uploadsAtOnce);
 	readonly #uploads = new Set<Promise<void>>();
@@ -109,6 +109,7 @@ export class Session implements FutureHost {
 		resources: ResourceSpecification | undefined,
 	): TaskFuture<unknown> {
 		if (this.#closed) throw new ClosedError("the executor is closed: make another one");
+		if (remote.resources !== undefined) resources = { ...remote.resources, ...resources };
 		if (hasFutures(args)) return this.#submitAfter(remote, args, resources);
 		const payload = remote.packArguments(args);
 		const control = TaskFuture.open<unknown>(this, remote.name);
@@ -134,7 +135,7 @@ export class Session implements FutureHost {
 			control.reject(cancelledBeforeSent(remote));
 			stopped.resolve(undefined);
 		};
-		this.#waiting.set(future, { sent, cancel });
+		this.#waiting.set(future, { args, sent, cancel });
 		return future;
 	}
 
@@ -186,6 +187,14 @@ export class Session implements FutureHost {
 
 	document(taskId: string): Promise<TaskDocument> {
 		return this.client.getTask(taskId);
+	}
+
+	explanation(taskId: string): Promise<Explanation> {
+		return this.client.explainTask(taskId);
+	}
+
+	waitsFor(future: TaskFuture<unknown>): readonly TaskFuture<unknown>[] {
+		return openFutures(this.#waiting.get(future)?.args ?? []);
 	}
 
 	async *output(future: TaskFuture<unknown>, stream: OutputStream): AsyncGenerator<string, void> {

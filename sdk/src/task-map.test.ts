@@ -6,7 +6,14 @@ import { argumentsFrom, type MapOptions, TaskMap } from "./task-map.ts";
 const refuse = (): never => {
 	throw new Error("not asked here");
 };
-const host: FutureHost = { document: refuse, output: refuse, progress: refuse, cancel: async () => true };
+const host: FutureHost = {
+	document: refuse,
+	explanation: refuse,
+	waitsFor: () => [],
+	output: refuse,
+	progress: refuse,
+	cancel: async () => true,
+};
 
 function open(source: Parameters<typeof argumentsFrom>[0], options: MapOptions = {}) {
 	const controls: FutureControl<number>[] = [];

@@ -440,6 +440,11 @@ const table: Readonly<Record<string, Row>> = {
 		ask: ({ ended }) => ({ path: `/v1/tasks/${ended}` }),
 		may: ownerAndAdmins("TASK_NOT_FOUND"),
 	},
+	"GET /v1/tasks/{task_id}/explanation": {
+		ask: ({ ended }) => ({ path: `/v1/tasks/${ended}/explanation` }),
+		may: ownerAndAdmins("TASK_NOT_FOUND"),
+		check: async (reply, { ended }) => expect(await reply.json()).toMatchObject({ task_id: ended, word: null }),
+	},
 	"GET /v2/tasks/{task_id}": {
 		ask: ({ ended }) => ({ path: `/v2/tasks/${ended}` }),
 		may: ownerAndAdmins("TASK_NOT_FOUND"),

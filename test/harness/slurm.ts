@@ -3,7 +3,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_pro
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -43,6 +43,10 @@ export interface TestSlurm {
 	/** SIGTERM: it saves what it knows. */
 	stopController(): Promise<void>;
 	startController(): Promise<void>;
+	/** Stops it in order, keeps what it has saved, and starts it again. */
+	keepMemory(): Promise<void>;
+	/** kill -9, and a start with what was kept: as if it had not saved anything since. */
+	loseMemory(): Promise<void>;
 	/** It lives and does not answer. */
 	pauseController(): void;
 	/** Resolves when it answers again. */
@@ -103,7 +107,7 @@ class PrivateSlurm implements TestSlurm {
 	}
 
 	async prepare(options: SlurmOptions): Promise<void> {
-		for (const name of ["etc", "run", "log", "state", "spool", "dev"])
+		for (const name of ["etc", "run", "log", "state/controller", "spool", "dev"])
 			await mkdir(this.#at(name), { recursive: true, mode: 0o755 });
 		execFileSync("chmod", ["755", this.directory]);
 		for (const node of this.nodes) await mkdir(this.#at(`spool/${node}`));
@@ -136,7 +140,7 @@ class PrivateSlurm implements TestSlurm {
 			`SlurmdUser=${user}`,
 			"AuthType=auth/munge",
 			`AuthInfo=socket=${this.#at("run/munge.sock")}`,
-			`StateSaveLocation=${this.#at("state")}`,
+			`StateSaveLocation=${this.#at("state/controller")}`,
 			`SlurmdSpoolDir=${this.#at("spool")}/%n`,
 			`SlurmctldPidFile=${this.#at("run/slurmctld.pid")}`,
 			`SlurmdPidFile=${this.#at("run")}/slurmd.%n.pid`,
@@ -239,6 +243,19 @@ class PrivateSlurm implements TestSlurm {
 
 	stopController(): Promise<void> {
 		return this.#end("slurmctld", "SIGTERM");
+	}
+
+	async keepMemory(): Promise<void> {
+		await this.stopController();
+		await cp(this.#at("state/controller"), this.#at("state/kept"), { recursive: true });
+		await this.startController();
+	}
+
+	async loseMemory(): Promise<void> {
+		await this.killController();
+		await rm(this.#at("state/controller"), { recursive: true });
+		await cp(this.#at("state/kept"), this.#at("state/controller"), { recursive: true });
+		await this.startController();
 	}
 
 	pauseController(): void {

@@ -98,6 +98,7 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		},
 		"POST /v1/tasks/cancel": { path: "/v1/tasks/cancel", body: { task_group_id: group } },
 		"GET /v1/tasks/{task_id}": { path: `/v1/tasks/${task}` },
+		"GET /v1/tasks/{task_id}/explanation": { path: `/v1/tasks/${task}/explanation` },
 		"POST /v1/tasks/{task_id}/cancel": { path: `/v1/tasks/${task}/cancel` },
 		"POST /v1/tasks/{task_id}/retry": { path: `/v1/tasks/${task}/retry` },
 		"GET /v1/tasks/{task_id}/output": { path: `/v1/tasks/${task}/output?stream=stderr&offset=5` },

@@ -276,6 +276,22 @@ export function createFakeOperations(): FakeOperations {
 			called("getTask", id);
 			return taskOf(id);
 		},
+		async explainTask(_caller, id) {
+			called("explainTask", id);
+			const { state, endpoint_id, endpoint_name } = taskOf(id);
+			return {
+				task_id: id,
+				state,
+				word: "delivery",
+				sentence: "It is on its way.",
+				since: now,
+				endpoint_id,
+				endpoint_name,
+				endpoint_status: "online",
+				endpoint_seen_at: now,
+				trouble: null,
+			};
+		},
 		async listTasks(_caller, filter) {
 			called("listTasks", filter);
 			const items = [...tasks.values()].map((task) => {

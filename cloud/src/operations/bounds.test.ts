@@ -63,8 +63,8 @@ test("a heartbeat with more to say than any endpoint has is dropped, and the nex
 	const rejected = new Promise<string>((resolve) => {
 		cloud.events.once("message:rejected", ({ reason }) => resolve(reason));
 	});
-	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true, note: "x".repeat(100_000) });
-	expect(await rejected).toContain("65536 bytes");
+	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true, note: "x".repeat(300_000) });
+	expect(await rejected).toContain("262144 bytes");
 	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
 	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true });
 	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("online");

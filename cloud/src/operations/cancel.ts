@@ -68,12 +68,12 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 		);
 		const mine = new Set(rows.map((row) => row.id));
 		const marked = await markCancelRequested(database, [...mine]);
-		const here: TaskId[] = [];
+		const here = new Set<TaskId>();
+		const requested = new Set<TaskId>();
 		for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
 			const row = await findEndpoint(database, endpoint);
 			const online = row !== undefined && isOnline(row, Date.now());
-			for (const task of tasks)
-				(online || task.state !== taskStateToWire.received ? outcome.requested : here).push(task.id);
+			for (const task of tasks) (online || task.state !== taskStateToWire.received ? requested : here).add(task.id);
 			// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
 			await askToCancel(
 				ports,
@@ -82,13 +82,16 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 			);
 		}
 		await recorder.record(
-			here.map((id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
+			Array.from(here, (id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
 			false,
 		);
-		const open = new Set(marked.map((row) => row.id));
-		outcome.cancelled.push(...here);
-		outcome.finished.push(...[...mine].filter((id) => !open.has(id)));
-		outcome.not_found.push(...ids.filter((id) => !mine.has(id)));
+		// Each list in the order that was asked.
+		for (const id of ids) {
+			if (here.has(id)) outcome.cancelled.push(id);
+			else if (requested.has(id)) outcome.requested.push(id);
+			else if (mine.has(id)) outcome.finished.push(id);
+			else outcome.not_found.push(id);
+		}
 	}
 
 	return {

@@ -9,6 +9,7 @@ import type {
 	EndpointKey,
 	EndpointRegistered,
 	EndpointSummary,
+	Explanation,
 	endpointRegistration,
 	FunctionSummary,
 	functionDocument,
@@ -86,6 +87,8 @@ export interface Operations {
 	resultConnection(caller: Caller): Promise<{ queue_prefix: string; connection_url: string }>;
 
 	getTask(caller: Caller, id: TaskId): Promise<TaskDocument>;
+	/** What the task waits for, in one word and one sentence. */
+	explainTask(caller: Caller, id: TaskId): Promise<Explanation>;
 	listTasks(caller: Caller, filter: TaskFilter): Promise<Page<TaskSummary>>;
 	cancelTasks(
 		caller: Caller,

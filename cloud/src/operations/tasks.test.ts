@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import {
+	demandKey,
 	type EndpointId,
 	Fault,
 	type FunctionId,
@@ -436,6 +437,49 @@ test("a task that its endpoint has is asked to stop, again until it does, and en
 	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
 });
 
+test("NEW-8: HQ-2: what a task asks for reaches its endpoint whole, and what the endpoint says of that demand explains the task", async () => {
+	const home = await settle(cloud);
+	const { operations, bus } = cloud;
+	const reply = await operations.submit(
+		home.caller,
+		home.endpoint,
+		{
+			tasks: { [home.fn]: [packedArguments(1)] },
+			resource_specification: { num_nodes: 2, num_ranks: 8, resources: { fpga: 1 }, launcher_options: "-v" },
+		},
+		undefined,
+	);
+	const id = (reply.tasks[home.fn] as TaskId[])[0] as TaskId;
+	const [sent] = bus.tasks(home.endpoint);
+	expect(sent?.resources).toMatchObject({ nodes: 2, ranksPerNode: 4, named: [{ name: "fpga", amount: 1 }] });
+	expect((await operations.getTask(home.caller, id)).resources).toMatchObject({ num_nodes: 2, launcher_options: "-v" });
+	expect(await operations.explainTask(home.caller, id)).toMatchObject({ word: "endpoint-never-started" });
+
+	const row = {
+		demand: demandKey(sent?.resources),
+		tasks: 1,
+		word: "no-such-resources",
+		sentence: "Nobody has an fpga.",
+	};
+	await bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true, waiting: [row] });
+	expect(await operations.explainTask(home.caller, id)).toMatchObject({ word: "delivery", state: "received" });
+	await bus.reports(home.endpoint, [
+		{
+			taskId: idToBytes(id),
+			atUs: Date.now() * 1000,
+			event: { case: "state", value: { state: TaskState.WAITING_FOR_NODES } },
+		},
+	]);
+	expect(await operations.explainTask(home.caller, id)).toMatchObject({
+		word: "no-such-resources",
+		sentence: "Nobody has an fpga.",
+		state: "waiting-for-nodes",
+		endpoint_status: "online",
+	});
+	await bus.heartbeat(home.endpoint, { heartbeat_period: 0, active: false });
+	expect(await operations.explainTask(home.caller, id)).toMatchObject({ word: "endpoint-stopped" });
+});
+
 test("a task that has ended can be retried in its group, one that has not cannot", async () => {
 	const home = await settle(cloud);
 	const { ids, group, texts } = await submit(home, 1);
@@ -494,6 +538,7 @@ test("what is another's can be neither seen, run, cancelled, followed nor delete
 			(who) => operations.submit(who, home.endpoint, { tasks: { [home.fn]: ["x"] } }, undefined),
 		],
 		["TASK_NOT_FOUND", (who) => operations.getTask(who, id)],
+		["TASK_NOT_FOUND", (who) => operations.explainTask(who, id)],
 		["TASK_NOT_FOUND", (who) => operations.getPublicTask(who, id)],
 		["TASK_NOT_FOUND", (who) => operations.retryTask(who, id)],
 		["TASK_NOT_FOUND", (who) => operations.taskOutput(who, id, "stdout", 0)],

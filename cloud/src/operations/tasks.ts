@@ -5,10 +5,13 @@ import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import { pythonVersion, stateWord, streamResultOfRow, toReference, tracebackOf } from "../results/documents.ts";
 import { wholeValue } from "../results/recorder.ts";
+import { findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, findGroup } from "../store/groups.ts";
 import { readOutput } from "../store/reports.ts";
 import { resultsAfter } from "../store/results.ts";
 import { findTasks, searchTasks, type TaskRow, tasksOfGroup, type WholeTaskRow } from "../store/tasks.ts";
+import { isOnline } from "./endpoints.ts";
+import { explain } from "./explain.ts";
 import type { Operations, PublicTaskDocument } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
@@ -19,6 +22,7 @@ type Transition = TaskDocument["transitions"][number];
 type TaskOperations = Pick<
 	Operations,
 	| "getTask"
+	| "explainTask"
 	| "listTasks"
 	| "taskOutput"
 	| "getPublicTask"
@@ -89,6 +93,13 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 	return {
 		async getTask(caller, id) {
 			return toDocument(await find(caller, id));
+		},
+
+		async explainTask(caller, id) {
+			const row = await find(caller, id);
+			const endpoint = await findEndpoint(database, row.endpoint_id);
+			const nowMs = Date.now();
+			return explain(row, { endpoint, online: endpoint !== undefined && isOnline(endpoint, nowMs), nowMs });
 		},
 
 		async listTasks(caller, filter) {

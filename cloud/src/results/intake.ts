@@ -138,8 +138,8 @@ function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
 }
 
 const defaultPeriodS = 30;
-/** It is kept, and told with every list of endpoints; real ones have one or two kilobytes. */
-const stateLimitBytes = 64 * 1024;
+/** It is kept, and told with every list of endpoints; one with as many blocks and demands as are told has some 150 KiB. */
+const stateLimitBytes = 256 * 1024;
 
 function toHeartbeat(endpoint: EndpointId, state: Record<string, unknown>): Heartbeat {
 	const period = typeof state.heartbeat_period === "number" ? state.heartbeat_period : defaultPeriodS;

@@ -6,7 +6,19 @@ import * as z from "zod";
 import { duration, size } from "./quantities.ts";
 
 /** How one manager a node is started inside a batch job. `auto`: what the scheduler's own jobs use. */
-export const launcherNames = ["auto", "single", "srun", "mpiexec", "mpirun", "aprun", "jsrun", "ssh"] as const;
+export const launcherNames = [
+	"auto",
+	"single",
+	"srun",
+	"mpiexec",
+	"mpirun",
+	"aprun",
+	"jsrun",
+	"flux",
+	"ssh",
+	"qrsh",
+	"blaunch",
+] as const;
 export type LauncherName = (typeof launcherNames)[number];
 
 const days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
@@ -71,6 +83,8 @@ export const queueSettings = {
 	// --- What tasks find there
 	launcher: z.enum(launcherNames).default("auto"),
 	launcher_options: oneLine.default(""),
+	mpi_launcher: z.enum(launcherNames).default("auto"),
+	mpi_launcher_options: oneLine.default(""),
 	worker_init: z.string().default(""),
 	container_type: z
 		.enum(["apptainer", "singularity", "podman", "podman-hpc", "docker", "shifter", "custom"])
@@ -125,6 +139,9 @@ export interface QueueConfig {
 	readonly maxRunningLaunches: number | undefined;
 	readonly launcher: LauncherName;
 	readonly launcherOptions: string;
+	/** What starts the processes of a task over its nodes; `auto`: found where the task runs. */
+	readonly mpiLauncher: LauncherName;
+	readonly mpiLauncherOptions: string;
 	readonly workerInit: string;
 	readonly container: ContainerConfig | undefined;
 	readonly initBlocks: number;
@@ -208,6 +225,8 @@ export function freezeQueue(name: string, value: QueueDocument, isLocal: boolean
 		maxRunningLaunches: value.max_running_launches,
 		launcher: value.launcher,
 		launcherOptions: value.launcher_options,
+		mpiLauncher: value.mpi_launcher,
+		mpiLauncherOptions: value.mpi_launcher_options,
 		workerInit: value.worker_init,
 		container:
 			type === undefined

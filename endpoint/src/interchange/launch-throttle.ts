@@ -2,6 +2,8 @@
  * How often, and how many at once, programs are started over nodes of one queue (ENS-2): a launcher and the site's
  * network take only so many. In any second no more are allowed than said, whatever the times between the questions.
  */
+import { counted } from "./amounts.ts";
+
 export interface LaunchLimits {
 	readonly maxLaunchesPerSecond?: number | undefined;
 	readonly maxRunningLaunches?: number | undefined;
@@ -41,7 +43,7 @@ export class LaunchThrottle {
 	/** Why nothing may be launched now, for people; undefined when something may. */
 	reason(nowMs: number): string | undefined {
 		if (this.#running >= this.#maxRunning)
-			return `${this.#running} launched programs run, and max_running_launches is ${this.#maxRunning}`;
+			return `${counted(this.#running, "launched program runs", "launched programs run")}, and max_running_launches is ${this.#maxRunning}`;
 		const recent = this.#inWindow(nowMs);
 		if (recent < this.#windowLaunches) return undefined;
 		const perSecond = (this.#windowLaunches * 1000) / this.#windowMs;

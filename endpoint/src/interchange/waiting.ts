@@ -258,7 +258,7 @@ function blockStarting({ onTheWay, demand, view, nodes, lasting }: Case): Reason
 		)
 			return {
 				word: "block-starting",
-				sentence: `${come} of the ${block.nodes} nodes of a block have come, and it needs ${needed}.`,
+				sentence: `Of the ${block.nodes} nodes of a block ${come} ${come === 1 ? "has" : "have"} come, and it needs ${needed}.`,
 			};
 	}
 	return undefined;

@@ -1,4 +1,5 @@
 /** Which waiting task goes to which worker, and which workers there are. Decides from what it is told; no clock of its own. */
+import { demandKey } from "@errand/proto/demand-key";
 import type { HeldTask, WorkerKind } from "./held-task.ts";
 import { keyOf, kindOf } from "./held-task.ts";
 import type { NodeShare } from "./node-share.ts";
@@ -166,9 +167,10 @@ export class Dispatcher {
 				shortest = worker;
 		}
 		if (idle !== undefined) {
-			const share = this.#node.take(task.resources);
+			const share = this.#node.take(task.resources, idle.cpus);
 			if (share !== undefined) {
 				idle.share = share;
+				idle.cpus = share.cpus;
 				return this.#send(idle, task, expectedUs);
 			}
 		}
@@ -216,8 +218,7 @@ export class Dispatcher {
 
 	#classOf(task: HeldTask): Class {
 		const kind = kindOf[task.definition.runtime] as WorkerKind;
-		const { cores, memoryBytes, gpus } = task.resources;
-		const key = task.plain ? kind : `${kind} ${cores} ${memoryBytes} ${gpus}`;
+		const key = task.plain ? kind : `${kind} ${demandKey(task.message.resources)}`;
 		let class_ = this.#classes.get(key);
 		if (class_ === undefined) {
 			class_ = { kind, tasks: [], head: 0 };

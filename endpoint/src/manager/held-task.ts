@@ -1,6 +1,15 @@
 /** A task from its arrival to its result. */
 import { idFromBytes, type TaskId } from "@errand/proto/ids";
-import type { Function as FunctionMessage, Resources, Runtime, Task } from "@errand/proto/wire";
+import {
+	create,
+	type Function as FunctionMessage,
+	type Resources,
+	ResourcesSchema,
+	type Runtime,
+	type Task,
+} from "@errand/proto/wire";
+
+import type { RankStart } from "./rank-launch.ts";
 
 /** Why a task is being stopped. */
 export type StopReason = "cancel" | "walltime" | "memory";
@@ -21,20 +30,24 @@ export interface HeldTask {
 	payloadPath: string;
 	/** How long it was expected to take when it was sent to its worker. */
 	expectedUs: number;
+	/** With more than one process: how they are started, or why not. */
+	ranks: RankStart | undefined;
 	stop: StopReason | undefined;
 	stopGraceMs: number;
 }
 
-type Wanted = Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">;
+type Wanted = Pick<
+	Resources,
+	"cores" | "memoryBytes" | "gpus" | "walltimeMs" | "nodes" | "ranksPerNode" | "named" | "containerImage"
+>;
 
 export type WorkerKind = "node" | "python";
 
-const nothingWanted: Wanted = { cores: 0, memoryBytes: 0, gpus: 0, walltimeMs: 0 };
+const nothingWanted: Wanted = create(ResourcesSchema);
 
 export function holdTask(message: Task, definition: FunctionMessage, sequence: number, nowMs: number): HeldTask {
 	const resources = message.resources ?? nothingWanted;
-	const plain =
-		resources.cores <= 1 && resources.memoryBytes === 0 && resources.gpus === 0 && resources.walltimeMs === 0;
+	const plain = isPlain(resources);
 	return {
 		message,
 		id: idFromBytes<TaskId>(message.id),
@@ -46,10 +59,20 @@ export function holdTask(message: Task, definition: FunctionMessage, sequence: n
 		queuedAtMs: nowMs,
 		payloadPath: "",
 		expectedUs: 0,
+		ranks: undefined,
 		stop: undefined,
 		stopGraceMs: 0,
 	};
 }
+
+const isPlain = ({ cores, memoryBytes, gpus, walltimeMs, nodes, ranksPerNode, named }: Wanted): boolean =>
+	cores <= 1 &&
+	memoryBytes === 0 &&
+	gpus === 0 &&
+	walltimeMs === 0 &&
+	nodes <= 1 &&
+	ranksPerNode === 0 &&
+	named.length === 0;
 
 /** RUNTIME_COMMAND. A command costs a process; its worker times it and ends it. */
 export const commandRuntime = 3;

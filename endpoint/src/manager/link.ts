@@ -23,6 +23,8 @@ import {
 	type ServiceError,
 } from "@grpc/grpc-js";
 
+import { type Probe, probeAddresses } from "./probe.ts";
+
 export interface Logger {
 	debug(fields: object, message: string): void;
 	info(fields: object, message: string): void;
@@ -42,6 +44,9 @@ const pingTimeoutMs = 15_000;
 
 /** What was written last gets this long to leave, when the daemon does not end its side too. */
 const lastWritesMs = 500;
+
+/** An address behind a firewall that answers nothing must not keep the node from the next one. */
+const probeLimitMs = 5000;
 
 const channelOptions: ChannelOptions = {
 	"grpc.ssl_target_name_override": linkName,
@@ -72,8 +77,9 @@ export interface LinkSettings {
 }
 
 type Life =
-	| { is: "connecting"; client: Client; call: Attach }
-	| { is: "attached"; client: Client; call: Attach }
+	| { is: "probing" }
+	| { is: "connecting"; client: Client; call: Attach; address: string }
+	| { is: "attached"; client: Client; call: Attach; address: string }
 	| { is: "waiting"; timer: NodeJS.Timeout }
 	| { is: "closed" };
 
@@ -84,6 +90,8 @@ export class Link {
 	readonly #listener: LinkListener;
 	#life: Life = { is: "closed" };
 	#attempts = 0;
+	/** Of each address, why it did not lead to a daemon when it was tried last. */
+	readonly #failures = new Map<string, string>();
 
 	constructor(settings: LinkSettings, listener: LinkListener) {
 		this.#settings = settings;
@@ -91,8 +99,36 @@ export class Link {
 	}
 
 	open(): void {
-		const { addresses, certificate } = this.#settings;
-		const address = addresses[this.#attempts % addresses.length] ?? "";
+		const { addresses } = this.#settings;
+		const [only, ...others] = addresses;
+		if (only !== undefined && others.length === 0) {
+			this.#connect(only);
+			return;
+		}
+		this.#move({ is: "probing" });
+		void probeAddresses(addresses, probeLimitMs).then((probes) => this.#onProbed(probes));
+	}
+
+	/** Each address that was tried, with why it did not lead to a daemon; in words, for the end of a log. */
+	get failures(): string {
+		return [...this.#failures].map(([address, failure]) => `${address} (${failure})`).join(", ");
+	}
+
+	#onProbed(probes: readonly Probe[]): void {
+		if (this.#life.is !== "probing") return;
+		for (const { address, failure } of probes) {
+			if (failure === undefined || this.#failures.get(address) === failure) continue;
+			this.#failures.set(address, failure);
+			this.#settings.log.warn({ address, failure }, "the daemon is not at this address");
+		}
+		const open = probes.filter(({ failure }) => failure === undefined);
+		const chosen = open[this.#attempts % open.length];
+		if (chosen === undefined) this.#wait("none of the daemon's addresses can be reached");
+		else this.#connect(chosen.address);
+	}
+
+	#connect(address: string): void {
+		const { certificate } = this.#settings;
 		const secure = credentials.createSsl(Buffer.from(certificate)); // the only root, and the name must be `linkName`
 		const client = new Client(address, secure, channelOptions);
 		const attach = methods.attach;
@@ -102,7 +138,7 @@ export class Link {
 			attach.responseDeserialize,
 			this.#metadata(),
 		);
-		this.#move({ is: "connecting", client, call });
+		this.#move({ is: "connecting", client, call, address });
 		call.on("data", (message: DaemonMessage) => this.#onMessage(call, message));
 		call.on("drain", () => this.#listener.drained());
 		call.on("error", (error: ServiceError) => this.#onEnd(call, `${error.code} ${error.details}`));
@@ -180,7 +216,7 @@ export class Link {
 		if (this.#life.is === "connecting" && this.#life.call === call && message.message.case === "welcome") {
 			this.#attempts = 0;
 			this.#move({ ...this.#life, is: "attached" });
-			this.#settings.log.info({ host: hostname() }, "attached to the daemon");
+			this.#settings.log.info({ host: hostname(), address: this.#life.address }, "attached to the daemon");
 		}
 		if (this.#life.is === "attached" && this.#life.call === call) this.#listener.received(message);
 	}
@@ -190,11 +226,16 @@ export class Link {
 		if ((life.is !== "connecting" && life.is !== "attached") || life.call !== call) return;
 		call.cancel();
 		life.client.close();
+		this.#failures.set(life.address, reason);
+		this.#wait(reason, life.address);
+		if (life.is === "attached") this.#listener.lost();
+	}
+
+	#wait(reason: string, address?: string): void {
 		const limitMs = Math.min(backOffLimitMs, backOffFirstMs * 2 ** this.#attempts++);
 		const delayMs = limitMs * (0.5 + Math.random() / 2);
 		this.#move({ is: "waiting", timer: setTimeout(() => this.open(), delayMs) });
-		this.#settings.log.warn({ reason, delayMs: Math.round(delayMs) }, "waiting for the daemon");
-		if (life.is === "attached") this.#listener.lost();
+		this.#settings.log.warn({ reason, address, delayMs: Math.round(delayMs) }, "waiting for the daemon");
 	}
 
 	#move(next: Life): void {

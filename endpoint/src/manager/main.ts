@@ -1,7 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { hostname } from "node:os";
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
 	create,
@@ -13,6 +12,7 @@ import {
 	type Welcome,
 } from "@errand/proto/wire";
 import { workerMarker } from "../worker/strays.ts";
+import { CpuShares, cpuGroups, parseCpuList } from "./cpu-shares.ts";
 import type { WorkerKind } from "./held-task.ts";
 import { Link } from "./link.ts";
 import { openLog } from "./log.ts";
@@ -20,6 +20,7 @@ import { Manager } from "./manager.ts";
 import { gpuEnvironment } from "./node-share.ts";
 import { readOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
+import { RankLaunch, withoutLaunch } from "./rank-launch.ts";
 import { managerMarker, openSentinel } from "./sentinel.ts";
 import { workerCommand } from "./worker-command.ts";
 
@@ -29,6 +30,8 @@ const stopGraceMs = 3000;
 /** Results are offered this long to a daemon that might acknowledge them, before the manager ends. */
 const lastAcknowledgementMs = 5000;
 const acknowledgementLookMs = 20;
+/** As EX_UNAVAILABLE of sysexits.h: the manager never met a daemon. */
+const unreachedStatus = 69;
 
 const options = readOptions(process.env);
 const managerId = randomUUID();
@@ -51,23 +54,28 @@ const {
 	...inherited
 } = process.env;
 for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
-const workerEnvironment = {
-	...(inherited as Record<string, string>),
+const workerEnvironment: Record<string, string> = {
+	...withoutLaunch(inherited as Record<string, string>),
 	ERRAND_CORES: "1",
 	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
 	...options.environment,
+	...options.jobEnvironment,
 	[managerMarker]: managerId,
 	ERRAND_MODULE_ROOT: options.moduleRoot,
 	ERRAND_SPILL_DIRECTORY: spillDirectory,
 	ERRAND_KEEP_SANDBOXES: options.keepSandboxes ? "1" : "0",
 };
 
+const cpuGroupsHere = cpuGroups(options.cpuAffinity, allowedCpus(), options.maxWorkers);
 const outbox = new Outbox();
-const place = { host: hostname(), blockId: options.blockId, managerId };
+const place = { host: options.host, blockId: options.blockId, managerId };
 const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	cpus: cpuGroupsHere.length > 0 ? new CpuShares(cpuGroupsHere) : undefined,
+	keptVariables: ["OMP_NUM_THREADS", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"].filter((name) => name in options.environment),
+	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
 	worker: (kind: WorkerKind) => ({
 		kind,
 		command: workerCommand(kind, options.python),
@@ -93,7 +101,17 @@ const link: Link = new Link(
 	},
 );
 
+/** What the kernel lets this process run on; nothing where it does not say. */
+function allowedCpus(): number[] {
+	try {
+		return parseCpuList(/^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "");
+	} catch {
+		return [];
+	}
+}
+
 let orphanLimitMs = options.orphanLimitMs;
+let wasAttached = false;
 let orphanTimer = setTimeout(() => void endOrphaned(), orphanLimitMs);
 let pulseTimer: NodeJS.Timeout | undefined;
 
@@ -107,6 +125,7 @@ function onMessage({ message }: DaemonMessage): void {
 
 function onWelcome(welcome: Welcome): void {
 	clearTimeout(orphanTimer);
+	wasAttached = true;
 	if (welcome.orphanLimitMs > 0) orphanLimitMs = welcome.orphanLimitMs;
 	manager.abandon(welcome.unwantedTaskIds);
 	manager.attached(welcome.inlineLimitBytes);
@@ -127,10 +146,12 @@ function hello(): ManagerMessage {
 			gpuIds: [...options.gpuIds],
 			maxWorkers: options.maxWorkers,
 			endsAtMs: options.endsAtMs,
+			named: Object.entries(options.named).map(([name, amount]) => ({ name, amount })),
 		},
 		heldTaskIds: manager.heldTaskIds,
 		unacknowledgedTaskIds: outbox.unacknowledged,
 		version,
+		attempt: options.attempt,
 	});
 	return create(ManagerMessageSchema, { message: { case: "hello", value } });
 }
@@ -150,9 +171,21 @@ function onLost(): void {
 let ending = false;
 
 async function endOrphaned(): Promise<void> {
+	if (!wasAttached) return endUnreached();
 	log.warn({ orphanLimitMs }, "no daemon for too long: finishing what runs, then ending");
 	await manager.finishRunning();
 	await end(link.attached ? lastAcknowledgementMs : 0);
+}
+
+/** The last line is for whoever looks why a job ran and no task did. */
+async function endUnreached(): Promise<void> {
+	await manager.stop(0);
+	const within = `within ${Math.round(orphanLimitMs / 1000)} s`;
+	log.error(
+		{ host: place.host },
+		`no daemon was reached from ${place.host} ${within}; tried ${link.failures}. Set link_addresses to one that this node reaches`,
+	);
+	await end(0, unreachedStatus);
 }
 
 async function endDrained(reason: string): Promise<void> {
@@ -161,7 +194,7 @@ async function endDrained(reason: string): Promise<void> {
 	await end(lastAcknowledgementMs);
 }
 
-async function end(acknowledgementMs: number): Promise<void> {
+async function end(acknowledgementMs: number, status = 0): Promise<void> {
 	if (ending) return;
 	ending = true;
 	clearTimeout(orphanTimer);
@@ -174,8 +207,8 @@ async function end(acknowledgementMs: number): Promise<void> {
 	sentinel.close();
 	rmSync(directory, { recursive: true, force: true });
 	removeEmpty(sandboxRoot);
-	log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
-	process.exit(0);
+	if (status === 0) log.info({ unacknowledged: outbox.unacknowledged.length }, "the manager has ended");
+	process.exit(status);
 }
 
 /** What failed tasks left stays for whoever wants to look. */

@@ -1,6 +1,7 @@
 /** Takes tasks from the daemon, has workers run them, and keeps each result until the daemon has it. */
 import { rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { FaultCode } from "@errand/proto/fault";
 import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
@@ -18,6 +19,7 @@ import {
 	type WorkerReply,
 } from "@errand/proto/wire";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
+import type { CpuShares } from "./cpu-shares.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import {
 	commandRuntime,
@@ -29,10 +31,11 @@ import {
 	type WorkerKind,
 } from "./held-task.ts";
 import type { Logger } from "./link.ts";
-import { NodeShare, shareEnvironment } from "./node-share.ts";
+import { NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
+import { hasRanks, prefixEnvironment, type RankLaunch } from "./rank-launch.ts";
 import {
 	exitFailure,
 	keepsOutcome,
@@ -54,6 +57,8 @@ const walltimeGraceMs = 1000;
 /** A command's worker ends it at the walltime itself and answers; only a stuck worker is ended from here. */
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
+/** Of what a task is told in its environment, what all its ranks must see. */
+const taskVariables = ["ERRAND_TASK_ID", "ERRAND_JOB_ID", "ERRAND_CORES", "OMP_NUM_THREADS", "PATH", "LD_LIBRARY_PATH"];
 
 export interface ManagerSettings {
 	place: Place;
@@ -61,7 +66,13 @@ export interface ManagerSettings {
 	cores: number;
 	memoryBytes: number;
 	gpuIds: readonly string[];
+	named: Readonly<Record<string, number>>;
+	/** Undefined: tasks may run on any processor. */
+	cpus: CpuShares | undefined;
 	spillDirectory: string;
+	ranks: RankLaunch;
+	/** Of what tasks would be told, what the endpoint's configuration says itself. */
+	keptVariables: readonly string[];
 	/** What differs by kind of worker. */
 	worker: (kind: WorkerKind) => WorkerSettings;
 	outbox: Outbox;
@@ -91,12 +102,11 @@ export class Manager {
 
 	constructor(settings: ManagerSettings) {
 		this.#settings = settings;
-		const { cores, memoryBytes, gpuIds, maxWorkers } = settings;
-		this.#node = new NodeShare({ cores, memoryBytes, gpuIds }, maxWorkers);
+		this.#node = new NodeShare(settings, settings.maxWorkers, settings.cpus);
 		this.#dispatcher = new Dispatcher(
 			{ start: (kind) => this.#start(kind), run: (worker, task) => this.#run(worker, task) },
 			this.#node,
-			maxWorkers,
+			settings.maxWorkers,
 		);
 		this.#dispatcher.keepSpare();
 	}
@@ -193,26 +203,35 @@ export class Manager {
 			return;
 		}
 		this.#held.set(keyOf(message.id), task);
-		if (message.payloadReference === undefined) this.#dispatcher.add(task);
-		else void this.#fetchPayload(task);
+		if (message.payloadReference === undefined && !hasRanks(task)) this.#dispatcher.add(task);
+		else void this.#prepare(task);
+	}
+
+	/** What takes time before a task may go to a worker. */
+	async #prepare(task: HeldTask): Promise<void> {
+		const refuse = (code: FaultCode, message: string): void =>
+			this.#finish(task, refusedResult(task.message.id, code, message));
+		const { ranks } = this.#settings;
+		try {
+			await this.#fetchPayload(task);
+			if (hasRanks(task)) task.ranks = await ranks.start(task, taskVariables);
+			if (task.stop !== undefined) refuse("CANCELLED", "the task was cancelled before it ran");
+			else if (task.ranks !== undefined && "refusal" in task.ranks)
+				refuse("RESOURCES_UNAVAILABLE", `the task cannot run: ${task.ranks.refusal}`);
+			else this.#dispatcher.add(task);
+		} catch (error) {
+			refuse("BLOB_STORE_FAILED", `the arguments could not be fetched: ${(error as Error).message}`);
+		}
+		this.#schedule();
 	}
 
 	async #fetchPayload(task: HeldTask): Promise<void> {
 		const { spillDirectory, blobs } = this.#settings;
 		const reference = task.message.payloadReference;
 		if (reference === undefined) return;
-		try {
-			task.payloadPath = await this.#withDaemon(() =>
-				fetchBlob(blobs, reference, spillDirectory, `${task.id}.arguments`),
-			);
-			if (task.stop !== undefined)
-				this.#finish(task, refusedResult(task.message.id, "CANCELLED", "the task was cancelled before it ran"));
-			else this.#dispatcher.add(task);
-		} catch (error) {
-			const message = `the arguments could not be fetched: ${(error as Error).message}`;
-			this.#finish(task, refusedResult(task.message.id, "BLOB_STORE_FAILED", message));
-		}
-		this.#schedule();
+		task.payloadPath = await this.#withDaemon(() =>
+			fetchBlob(blobs, reference, spillDirectory, `${task.id}.arguments`),
+		);
 	}
 
 	/** Tries again with the next daemon when this one went away; rejects when a daemon that is there cannot do it. */
@@ -259,9 +278,17 @@ export class Manager {
 
 	#run(worker: WorkerProcess, task: HeldTask): void {
 		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
-		if (!task.plain && worker.share !== undefined)
+		if (worker.share !== undefined && !task.plain)
 			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuIds.length > 0));
-		worker.send(task, environment, this.#inlineLimitBytes, Date.now());
+		if (worker.share !== undefined && (worker.share.cpus !== undefined || task.resources.cores > 0))
+			Object.assign(environment, threadEnvironment(worker.share));
+		let launchWords: readonly string[] = [];
+		if (task.ranks !== undefined && "words" in task.ranks) {
+			launchWords = task.ranks.words;
+			Object.assign(environment, task.ranks.environment, prefixEnvironment(launchWords));
+		}
+		for (const name of this.#settings.keptVariables) delete environment[name];
+		worker.send(task, { environment, launchWords }, this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {
 			const slackMs = task.definition.runtime === commandRuntime ? commandWalltimeSlackMs : 0;

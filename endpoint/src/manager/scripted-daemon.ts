@@ -20,7 +20,6 @@ import {
 	type Hello,
 	type ManagerMessage,
 	type Report,
-	type Resources,
 	ResourcesSchema,
 	type Result,
 	Runtime,
@@ -45,6 +44,8 @@ export interface ScriptedDaemonOptions {
 	options?: Record<string, unknown>;
 	acknowledge?: boolean;
 	environment?: Record<string, string>;
+	/** Tried before its own. */
+	addressesBefore?: string[];
 	/** The manager's command; its sources on this Node.js unless told otherwise. */
 	program?: readonly [string, ...string[]];
 }
@@ -53,7 +54,8 @@ export interface Submission {
 	args?: unknown[];
 	kwargs?: Record<string, unknown>;
 	as?: Serialization;
-	resources?: Partial<Pick<Resources, "cores" | "memoryBytes" | "gpus" | "walltimeMs">>;
+	resources?: Parameters<typeof create<typeof ResourcesSchema>>[1];
+	hosts?: string[];
 	resultSerializers?: string[];
 	payloadReference?: BlobReference;
 }
@@ -97,7 +99,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			env: {
 				PATH: process.env.PATH ?? "",
 				...this.#settings.environment,
-				ERRAND_LINK_ADDRESS: `127.0.0.1:${this.#port}`,
+				ERRAND_LINK_ADDRESS: [...(this.#settings.addressesBefore ?? []), `127.0.0.1:${this.#port}`].join(","),
 				ERRAND_LINK_CERTIFICATE: Buffer.from(this.#pair.certificate).toString("base64"),
 				ERRAND_BLOCK_TOKEN: this.token,
 				ERRAND_BLOCK_ID: "block-1",
@@ -168,6 +170,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			resources,
 			resultSerializers = [],
 			payloadReference,
+			hosts = [],
 		} = submission;
 		const payload = pack([joinBuffer(as, JSON.stringify(args)), joinBuffer(as, JSON.stringify(kwargs))]);
 		return create(TaskSchema, {
@@ -178,6 +181,7 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			...(payloadReference === undefined ? {} : { payloadReference }),
 			...(resources === undefined ? {} : { resources: create(ResourcesSchema, resources) }),
 			resultSerializers,
+			hosts,
 		});
 	}
 

@@ -15,6 +15,7 @@ import {
 } from "@errand/proto/wire";
 import { encodeFrame, FrameReader } from "../worker/frames.ts";
 import { killStrays, signalProcess, workerMarker } from "../worker/strays.ts";
+import type { CpuGrant } from "./cpu-shares.ts";
 import { type HeldTask, keyOf, type WorkerKind } from "./held-task.ts";
 import type { Share } from "./node-share.ts";
 import { OutputFile } from "./worker-output.ts";
@@ -48,6 +49,13 @@ export interface WorkerSettings {
 	outputLimitBytes: number;
 }
 
+/** What one task finds, beyond what its worker has. */
+export interface RunTerms {
+	environment: Record<string, string>;
+	/** Before a command's own words. */
+	launchWords: readonly string[];
+}
+
 type Life = "starting" | "ready" | "ending" | "gone";
 const mayFollow: { readonly [L in Life]: readonly Life[] } = {
 	starting: ["ready", "ending", "gone"],
@@ -70,6 +78,8 @@ export class WorkerProcess {
 	readonly inFlight: HeldTask[] = [];
 	/** What the tasks in flight hold of the node. */
 	share: Share | undefined;
+	/** The processors that its last task had: where it is now. */
+	cpus: CpuGrant | undefined;
 	/** When the first task in flight started, as far as is known here. */
 	headSinceMs = 0;
 	/** The first task in flight was reported as running. */
@@ -118,7 +128,7 @@ export class WorkerProcess {
 	}
 
 	/** Queues the task's frames; {@link flush} sends them. */
-	send(task: HeldTask, environment: Record<string, string>, inlineLimitBytes: number, nowMs: number): void {
+	send(task: HeldTask, terms: RunTerms, inlineLimitBytes: number, nowMs: number): void {
 		const function_ = keyOf(task.definition.id);
 		if (!this.#loaded.has(function_)) {
 			this.#loaded.add(function_);
@@ -135,7 +145,8 @@ export class WorkerProcess {
 				payload: byReference ? new Uint8Array() : task.message.payload,
 				payloadPath: task.payloadPath,
 				sandboxDirectory: this.sandbox,
-				environment,
+				...terms,
+				launchWords: [...terms.launchWords],
 				resultSerializers: task.message.resultSerializers,
 				inlineLimitBytes,
 				walltimeMs: task.resources.walltimeMs,

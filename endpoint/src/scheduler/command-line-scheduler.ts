@@ -5,8 +5,8 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
-import type { QueueConfig } from "../config/queue.ts";
 import { endpointMark, formatMark, type JobMark } from "./job-mark.ts";
+import { type Lacks, refuseWhatLacks } from "./lacks.ts";
 import {
 	type BlockSpec,
 	type JobId,
@@ -55,7 +55,7 @@ export interface Dialect {
 	/** Of its own job ids. Others are not asked for: it cannot know them. */
 	readonly idForm: RegExp;
 	/** Settings that it has nothing for, and what to do instead. A block that says one of them is refused. */
-	readonly lacks: Partial<Readonly<Record<keyof QueueConfig, string>>>;
+	readonly lacks: Lacks;
 	/** Exactly what is handed over, for people. `mark` is in it where {@link Dialect.ours} finds it. */
 	script(spec: BlockSpec, mark: string): string;
 	submit(ask: Ask, spec: BlockSpec, mark: string): Promise<Answer>;
@@ -132,18 +132,10 @@ export function openCommandLineScheduler(
 		throw new SubmitRejected(words);
 	}
 
-	function refuseWhatItLacks({ queue, nodes }: BlockSpec): void {
-		for (const [setting, instead] of Object.entries(dialect.lacks) as [keyof QueueConfig, string][]) {
-			const value = queue[setting];
-			if (value !== undefined && value !== "")
-				throw new SubmitRejected(`${name} has nothing for ${settingName(setting)} (${String(value)}): ${instead}`);
-		}
-		if (nodes > 1 && !dialect.capabilities.multiNode)
-			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${nodes}`);
-	}
-
 	async function submit(spec: BlockSpec): Promise<JobId> {
-		refuseWhatItLacks(spec);
+		refuseWhatLacks(name, dialect.lacks, spec);
+		if (spec.nodes > 1 && !dialect.capabilities.multiNode)
+			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${spec.nodes}`);
 		const { blockId } = spec;
 		const already = submitted.get(blockId)?.id ?? (await findEarlier(blockId));
 		if (already !== undefined) return already;
@@ -241,6 +233,3 @@ export function openCommandLineScheduler(
 }
 
 export const vanished = (reason: string): JobStatus => ({ state: "ended", reason, end: "vanished" });
-
-/** "dependsOnJob" → "depends_on_job": as config.yaml has it. */
-const settingName = (setting: string): string => setting.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -3,11 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type EndpointConfig, parseConfig, readConfig, type SchedulerName } from "../config/config.ts";
+import {
+	type EndpointConfig,
+	type KubernetesConfig,
+	parseConfig,
+	readConfig,
+	type SchedulerName,
+} from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import { openFluxScheduler } from "../scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "../scheduler/htcondor/htcondor.ts";
+import { openKubernetesScheduler } from "../scheduler/kubernetes/kubernetes.ts";
 import { openLsfScheduler } from "../scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "../scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "../scheduler/scheduler.ts";
@@ -78,6 +85,7 @@ const adapters: {
 	lsf: openLsfScheduler,
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
+	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig),
 };
 const withAdapter = names.filter((name) => adapters[configuredScheduler(name)] !== undefined);
 

@@ -14,6 +14,7 @@ import {
 } from "@errand/proto/wire";
 import { fillTemplate } from "./command/command-text.ts";
 import { runCommand } from "./command/run-command.ts";
+import { pinTo } from "./cpu-pin.ts";
 import { type Call, decodeCall, encodeResult } from "./javascript/call-values.ts";
 import { loadFunction, type RemoteFunction } from "./javascript/function-module.ts";
 import { failureOf } from "./javascript/remote-failure.ts";
@@ -80,6 +81,7 @@ export class TaskRunner {
 
 	/** Returns a promise only when the task has to wait for something. It never rejects. */
 	run(request: RunTask): Promise<void> | undefined {
+		pinTo(request.environment.ERRAND_CPUS);
 		const task: RunningTask = {
 			request,
 			id: request.environment.ERRAND_TASK_ID ?? "",
@@ -116,7 +118,7 @@ export class TaskRunner {
 		if (entry.is === "refused") throw entry.reason;
 		if (entry.is === "loading") return entry.loaded.then((loaded) => this.#call(loaded, request));
 		const call = decodeCall(payloadText(request));
-		if (entry.is === "command") return callCommand(entry.command, call, request.walltimeMs);
+		if (entry.is === "command") return callCommand(entry.command, call, request);
 		const args = Object.keys(call.kwargs).length > 0 ? [...call.args, call.kwargs] : call.args;
 		const remote = entry.call; // called bare: stacks show the function's own name
 		const value = remote(...args);
@@ -174,11 +176,11 @@ async function load({ code }: FunctionMessage): Promise<Loaded> {
 }
 
 /** Parameters come as keyword arguments; one object as the only positional argument is taken as them. */
-async function callCommand(command: CommandFunction, call: Call, walltimeMs: number): Promise<string> {
+async function callCommand(command: CommandFunction, call: Call, request: RunTask): Promise<string> {
 	const first: unknown = call.args[0];
 	const positional = call.args.length === 1 && typeof first === "object" && first !== null ? first : {};
 	const text = fillTemplate(command.command, { ...positional, ...call.kwargs });
-	return joinBuffer(serializations.json, JSON.stringify(await runCommand({ command, text, walltimeMs })));
+	return joinBuffer(serializations.json, JSON.stringify(await runCommand({ command, text, ...request })));
 }
 
 function payloadText({ payload, payloadPath }: RunTask): string {

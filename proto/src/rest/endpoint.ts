@@ -152,3 +152,28 @@ export const endpointStatusDetails = z.object({
 	waiting: z.array(waitingSummary).max(toldDemands).default([]),
 });
 export type EndpointStatusDetails = z.input<typeof endpointStatusDetails>;
+
+const toldParts = endpointStatusDetails.partial().extend({ blocks: z.unknown(), waiting: z.unknown() });
+
+/**
+ * What a heartbeat says, as far as it can be understood: a part that is not as our daemon sends it (of another version,
+ * or of the public interface's endpoints) is left out, and the rest is read.
+ */
+export function readStatusDetails(
+	details: Readonly<Record<string, unknown>>,
+): Partial<Omit<EndpointStatusDetails, "blocks" | "waiting">> & { blocks: BlockSummary[]; waiting: WaitingSummary[] } {
+	const plain: Record<string, unknown> = {};
+	for (const [key, schema] of Object.entries(toldParts.shape)) {
+		const read = schema.safeParse(details[key]);
+		if (read.success && read.data !== undefined) plain[key] = read.data;
+	}
+	return { ...plain, blocks: rowsOf(blockSummary, plain.blocks), waiting: rowsOf(waitingSummary, plain.waiting) };
+}
+
+function rowsOf<Row extends z.ZodType>(row: Row, value: unknown): z.output<Row>[] {
+	if (!Array.isArray(value)) return [];
+	return value.flatMap((item) => {
+		const read = row.safeParse(item);
+		return read.success ? [read.data] : [];
+	});
+}

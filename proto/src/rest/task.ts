@@ -1,21 +1,11 @@
 import * as z from "zod";
 import { type FaultCode, faults } from "../fault.ts";
 import { taskStates } from "../task-state.ts";
+import { waitingWords } from "../waiting.ts";
+import { endpointStatusWord } from "./endpoint.ts";
+import { checkedSpecification, resourceSpecification } from "./resources.ts";
 
 export const taskState = z.enum(taskStates);
-
-/**
- * What a task asks of a node, inside the submit's `resource_specification`. Other keys (the public interface forwards
- * any) are kept and handed to endpoints that are not ours.
- */
-export const resourceSpecification = z.looseObject({
-	cores: z.int().min(1).max(4096).optional(),
-	memory_bytes: z.int().min(1).optional(),
-	gpus: z.int().min(0).max(1024).optional(),
-	walltime_ms: z.int().min(1).optional(),
-	priority: z.int().min(-1_000_000).max(1_000_000).optional(),
-});
-export type ResourceSpecification = z.input<typeof resourceSpecification>;
 
 /**
  * `POST /v3/endpoints/{id}/submit`. Header `Idempotency-Key: <uuid>`: a repeat with the same key and body returns the
@@ -26,7 +16,7 @@ export const submission = z.object({
 	/** Function id → packed arguments (`pack([args, kwargs])`, or `packReference`), one string a task. */
 	tasks: z.record(z.uuid(), z.array(z.string())),
 	task_group_id: z.uuid().nullish(),
-	resource_specification: resourceSpecification.nullish(),
+	resource_specification: checkedSpecification.nullish(),
 	user_endpoint_config: z.record(z.string(), z.unknown()).nullish(),
 	user_runtime: z.record(z.string(), z.unknown()).nullish(),
 	result_serializers: z.array(z.string()).nullish(),
@@ -106,6 +96,27 @@ export const taskDocument = taskSummary.extend({
 	stderr_bytes: z.int(),
 });
 export type TaskDocument = z.infer<typeof taskDocument>;
+
+/** `GET /v1/tasks/{id}/explanation`: what a task waits for, in one word and one sentence. */
+export const explanation = z.object({
+	task_id: z.uuid(),
+	state: taskState,
+	/** Null: it does not wait; it runs, or has ended. */
+	word: z.enum(waitingWords).nullable(),
+	/** For people; with the scheduler's own reason where there is one. */
+	sentence: z.string(),
+	/** Since when it is so. */
+	since: z.iso.datetime(),
+	endpoint_id: z.uuid(),
+	/** Empty when the endpoint has been deleted. */
+	endpoint_name: z.string(),
+	endpoint_status: endpointStatusWord,
+	/** When the endpoint was last heard of: what it says is as old as this. */
+	endpoint_seen_at: z.iso.datetime().nullable(),
+	/** What is wrong at the endpoint, in its own words; null when it says that all is well. */
+	trouble: z.string().nullable(),
+});
+export type Explanation = z.infer<typeof explanation>;
 
 /** `POST /v1/tasks/cancel` and its reply: what became of each. */
 export const cancellation = z.object({

@@ -1,7 +1,6 @@
 import * as z from "zod";
 import { formatAge } from "../duration.ts";
-import { endpointView, withLocalPart, workersText } from "../endpoint-view.ts";
-import { stateColours } from "../screen.ts";
+import { endpointView, statusText, withLocalPart, workersText } from "../endpoint-view.ts";
 import { allPages, collected } from "../selector.ts";
 import { verb } from "../verb.ts";
 
@@ -17,7 +16,7 @@ export const endpointList = verb({
 			endpoints,
 			[
 				{ title: "endpoint", cell: (row) => row.name },
-				{ title: "status", cell: (row) => screen.style(stateColours[row.status], row.status) },
+				{ title: "status", cell: (row) => statusText(row, screen) },
 				{ title: "host", cell: (row) => row.host ?? "" },
 				{ title: "workers", cell: workersText },
 				{ title: "unfinished", align: "right", cell: (row) => String(row.unfinished_tasks) },

@@ -5,7 +5,7 @@ import { verb } from "../verb.ts";
 
 export const endpointStatus = verb({
 	name: "endpoint status",
-	summary: "Show one endpoint: what the cloud knows and what runs here",
+	summary: "Show one endpoint: its blocks, what its tasks wait for, and what runs here",
 	arguments: [
 		{
 			name: "endpoint",
@@ -14,14 +14,17 @@ export const endpointStatus = verb({
 			completes: "endpoint",
 		},
 	],
-	examples: [["errand endpoint status local", "online or offline, workers, unfinished tasks"]],
+	examples: [
+		["errand endpoint status local", "online or offline, its blocks at the scheduler, and what its tasks wait for"],
+	],
 	input: z.object({ endpoint: z.string().optional() }),
-	output: endpointView,
+	output: endpointView.extend({ now: z.iso.datetime() }),
 	json: "document",
-	show: (endpoint, screen) => showEndpoint(endpoint, Date.now(), screen),
+	show: (endpoint, screen) => showEndpoint(endpoint, Date.parse(endpoint.now), screen),
 	ids: (endpoint) => [endpoint.id],
 	async *run(context, input) {
 		const endpoint = await selectEndpoint(context, await context.client(), input.endpoint);
-		yield* withLocalPart(context.home, [endpoint]);
+		const now = new Date(context.now()).toISOString();
+		for (const view of withLocalPart(context.home, [endpoint])) yield { ...view, now };
 	},
 });

@@ -4,15 +4,15 @@ import type { Client } from "../../src/index.ts";
 import { inlineBytes, spill } from "../../src/serialize/blobs.ts";
 import { Complaint } from "../complaint.ts";
 import type { Context } from "../context.ts";
-import { waitsForEndpoint } from "../endpoint-view.ts";
-import { durationMs, sizeBytes, whole } from "../input.ts";
 import { rememberTask } from "../last-task.ts";
 import { followOutput, outputLine } from "../output-follower.ts";
+import { resourceInput, resourceOptions, specificationOf } from "../resource-options.ts";
 import { commandOf, functionInFile, jsonArguments } from "../run-target.ts";
 import type { Screen } from "../screen.ts";
 import { selectEndpoint, selectFunction } from "../selector.ts";
 import { commandResultOf, exitOfResult, resultOf, showFailure, showResult, taskResult } from "../task-result.ts";
 import { verb } from "../verb.ts";
+import { WaitingNotes } from "../waiting-notes.ts";
 
 const form = z.enum(["command", "function"]);
 
@@ -41,11 +41,7 @@ export const run = verb({
 			summary: "where (default: ERRAND_ENDPOINT, or the only one)",
 			completes: "endpoint",
 		},
-		{ flags: "--cores <count>", summary: "whole cores that it needs" },
-		{ flags: "--memory <size>", summary: "memory that it needs: 512M, 4G" },
-		{ flags: "--gpus <count>", summary: "GPUs that it needs" },
-		{ flags: "-t, --walltime <duration>", summary: "stop it after this long: 30s, 2h" },
-		{ flags: "--priority <number>", summary: "higher goes first" },
+		...resourceOptions,
 		{ flags: "-d, --detach", summary: "print the task's id and return" },
 	],
 	examples: [
@@ -59,6 +55,10 @@ export const run = verb({
 			"errand run -e local solver.ts:solve '[{\"n\": 10}]' --cores 4 --walltime 2h",
 			"a TypeScript function with its imports",
 		],
+		[
+			"errand run -e polaris --nodes 2 --ranks-per-node 4 --expected 40m -- ./solver --cells 4096",
+			"an MPI program: eight processes on two nodes",
+		],
 	],
 	input: z
 		.object({
@@ -66,11 +66,7 @@ export const run = verb({
 			jsonArgs: z.string().optional(),
 			rest: z.array(z.string()).optional(),
 			endpoint: z.string().optional(),
-			cores: whole(1, 4096).optional(),
-			memory: sizeBytes.optional(),
-			gpus: whole(0, 1024).optional(),
-			walltime: durationMs.optional(),
-			priority: whole(-1_000_000, 1_000_000).optional(),
+			...resourceInput,
 			detach: z.boolean().default(false),
 		})
 		.refine(
@@ -87,32 +83,32 @@ export const run = verb({
 		const client = await context.client();
 		const endpoint = await selectEndpoint(context, client, input.endpoint);
 		const { functionId, packed } = await prepare(context, client, input);
-		const resources = {
-			...(input.cores !== undefined && { cores: input.cores }),
-			...(input.memory !== undefined && { memory_bytes: input.memory }),
-			...(input.gpus !== undefined && { gpus: input.gpus }),
-			...(input.walltime !== undefined && { walltime_ms: input.walltime }),
-			...(input.priority !== undefined && { priority: input.priority }),
-		};
+		const resources = specificationOf(input);
 		const submitted = await client.submit(endpoint.id, {
 			tasks: { [functionId]: [packed] },
-			...(Object.keys(resources).length > 0 && { resource_specification: resources }),
+			...(resources && { resource_specification: resources }),
 		});
 		const id = Object.values(submitted.tasks)[0]?.[0] as TaskId;
 		rememberTask(context.home, { id, group: submitted.task_group_id, cloudUrl: client.cloudUrl });
 		yield { type: "submitted", task_id: id, task_group_id: submitted.task_group_id, endpoint_id: endpoint.id };
-		if (endpoint.status === "offline") context.note(waitsForEndpoint(endpoint, context.now()));
+		const notes = new WaitingNotes(context, client);
+		if (endpoint.status === "offline") notes.offline(endpoint, { endpoint_id: endpoint.id, resources });
 		if (input.detach) {
 			context.note(`Submitted. Next: errand task wait ${id}`);
 			return;
 		}
-		yield* untilEnded(
-			context,
-			client,
-			id,
-			submitted.task_group_id as TaskGroupId,
-			input.rest === undefined ? "function" : "command",
-		);
+		const watch = notes.watch(id);
+		try {
+			yield* untilEnded(
+				context,
+				client,
+				id,
+				submitted.task_group_id as TaskGroupId,
+				input.rest === undefined ? "function" : "command",
+			);
+		} finally {
+			watch.stop();
+		}
 	},
 });
 

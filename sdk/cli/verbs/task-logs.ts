@@ -1,9 +1,9 @@
 import type { TaskGroupId } from "@errand/proto";
 import * as z from "zod";
-import { noteOffline } from "../endpoint-view.ts";
 import { followOutput, outputLine } from "../output-follower.ts";
 import { selectTask } from "../selector.ts";
 import { verb } from "../verb.ts";
+import { WaitingNotes } from "../waiting-notes.ts";
 
 export const taskLogs = verb({
 	name: "task logs",
@@ -31,10 +31,16 @@ export const taskLogs = verb({
 		const client = await context.client();
 		const id = await selectTask(context, client, text);
 		const task = follow ? await client.getTask(id) : undefined;
-		if (task) await noteOffline(context, client, task);
-		yield* followOutput(context, client, id, {
-			...(task && { follow: task.group_id as TaskGroupId }),
-			...(stream && { streams: [stream] }),
-		});
+		const notes = new WaitingNotes(context, client);
+		if (task) await notes.look(task);
+		const watch = task && notes.watch(id);
+		try {
+			yield* followOutput(context, client, id, {
+				...(task && { follow: task.group_id as TaskGroupId }),
+				...(stream && { streams: [stream] }),
+			});
+		} finally {
+			watch?.stop();
+		}
 	},
 });

@@ -1,6 +1,8 @@
-import { taskDocument } from "@errand/proto/rest";
+import { isFinal } from "@errand/proto";
+import { explanation, taskDocument } from "@errand/proto/rest";
 import * as z from "zod";
 import { formatDuration } from "../duration.ts";
+import { explanationPairs } from "../explanation-view.ts";
 import { stateColours } from "../screen.ts";
 import { selectTask } from "../selector.ts";
 import { formatSize } from "../size.ts";
@@ -12,7 +14,7 @@ export const taskShow = verb({
 	arguments: [{ name: "task", summary: "id, its first characters, or last", completes: "task" }],
 	examples: [["errand task show last", "the task you submitted most recently"]],
 	input: z.object({ task: z.string() }),
-	output: taskDocument,
+	output: taskDocument.extend({ explanation: explanation.nullable() }),
 	json: "document",
 	show: (task, screen) => {
 		const run = task.execution;
@@ -22,6 +24,7 @@ export const taskShow = verb({
 			["function", `${task.function_name} (${task.function_id})`],
 			["endpoint", `${task.endpoint_name} (${task.endpoint_id})`],
 			["state", screen.style(stateColours[task.state], task.state) + (task.cancel_requested ? ", asked to stop" : "")],
+			...(task.explanation ? explanationPairs(task.explanation, screen) : []),
 			["asks for", task.resources ? JSON.stringify(task.resources) : undefined],
 			["retry of", task.retry_of ?? undefined],
 			["ran on", run ? `${run.host}, worker process ${run.worker_pid}, ${run.runtime_version}` : undefined],
@@ -42,6 +45,8 @@ export const taskShow = verb({
 	ids: (task) => [task.id],
 	async *run(context, { task }) {
 		const client = await context.client();
-		yield await client.getTask(await selectTask(context, client, task));
+		const document = await client.getTask(await selectTask(context, client, task));
+		const waits = document.state !== "running" && !isFinal(document.state);
+		yield { ...document, explanation: waits ? await client.explainTask(document.id) : null };
 	},
 });

@@ -2,12 +2,12 @@ import { isFinal } from "@errand/proto";
 import { taskSummary } from "@errand/proto/rest";
 import * as z from "zod";
 import { Complaint } from "../complaint.ts";
-import { noteOffline } from "../endpoint-view.ts";
 import { durationMs } from "../input.ts";
 import { stateColours } from "../screen.ts";
 import { selectTasks } from "../selector.ts";
 import { summaryOf } from "../task-summary.ts";
 import { verb } from "../verb.ts";
+import { WaitingNotes } from "../waiting-notes.ts";
 
 export const taskWait = verb({
 	name: "task wait",
@@ -33,15 +33,13 @@ export const taskWait = verb({
 		const client = await context.client();
 		const waiting = new Set(await selectTasks(context, client, tasks));
 		const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : context.now() + timeout;
-		/** Endpoints that have been looked at. */
-		const told = new Set<string>();
+		const notes = new WaitingNotes(context, client);
 		let pauseMs = 50;
 		for (;;) {
 			for (const id of waiting) {
 				const task = await client.getTask(id);
 				if (!isFinal(task.state)) {
-					if (!told.has(task.endpoint_id)) await noteOffline(context, client, task);
-					told.add(task.endpoint_id);
+					await notes.look(task);
 					continue;
 				}
 				waiting.delete(id);

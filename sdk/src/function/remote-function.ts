@@ -1,5 +1,6 @@
 /** What `submit` runs, whatever its language: a name, packed code, and how its arguments and result travel. */
 import { joinBuffer, pack, type Serialization } from "@errand/proto";
+import type { ResourceSpecification } from "@errand/proto/rest";
 
 declare const signature: unique symbol;
 
@@ -10,6 +11,8 @@ export interface RemoteFunction<Args extends readonly unknown[], Result> {
 	readonly name: string;
 	/** For people; the cloud keeps it. */
 	readonly description?: string;
+	/** What its tasks ask for besides what the executor says, which goes first. */
+	readonly resources?: ResourceSpecification | undefined;
 	/** `pack([<id>\n<content>])`; the same promise for every call. Rejects with a CaptureError. */
 	code(): Promise<string>;
 	/** The arguments of `submit` as packed text. Throws a SerializationError. */

@@ -1,6 +1,6 @@
 /** Follows one task group: matches results to futures, settles each once, and serves what futures ask. */
 import type { TaskGroupId, TaskId } from "@errand/proto";
-import type { StreamResult, TaskDocument } from "@errand/proto/rest";
+import type { Explanation, StreamResult, TaskDocument } from "@errand/proto/rest";
 import { Batcher } from "../batching.ts";
 import type { Client } from "../client.ts";
 import { ClosedError, localFailure, taskError } from "../errors.ts";
@@ -159,6 +159,15 @@ export class TaskGroup implements FutureHost, FeedListener {
 
 	document(taskId: TaskId): Promise<TaskDocument> {
 		return this.#client.getTask(taskId);
+	}
+
+	explanation(taskId: TaskId): Promise<Explanation> {
+		return this.#client.explainTask(taskId);
+	}
+
+	/** What a group follows has been sent. */
+	waitsFor(): readonly TaskFuture<unknown>[] {
+		return [];
 	}
 
 	async *output(future: TaskFuture<unknown>, stream: OutputStream): AsyncGenerator<string, void> {

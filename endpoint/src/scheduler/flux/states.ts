@@ -3,7 +3,7 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const fluxStates: ReadonlyMap<string, JobState> = new Map(
+const fluxStates: ReadonlyMap<string, JobState> = new Map(
 	Object.entries({
 		NEW: "pending",
 		DEPEND: "pending",
@@ -15,7 +15,7 @@ export const fluxStates: ReadonlyMap<string, JobState> = new Map(
 	}),
 );
 
-export const fluxResults: ReadonlyMap<string, JobEnd> = new Map(
+const fluxResults: ReadonlyMap<string, JobEnd> = new Map(
 	Object.entries({
 		COMPLETED: "completed",
 		FAILED: "failed",
@@ -25,7 +25,7 @@ export const fluxResults: ReadonlyMap<string, JobEnd> = new Map(
 );
 
 /** Exceptions that say more than the result. */
-export const fluxExceptions: ReadonlyMap<string, JobEnd> = new Map(
+const fluxExceptions: ReadonlyMap<string, JobEnd> = new Map(
 	Object.entries({
 		timeout: "timeout",
 		cancel: "cancelled",

@@ -4,7 +4,7 @@ import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobState, JobStatus } from "../scheduler.ts";
 
 /** JobStatus while the job is in the queue; removed and completed ones leave it. */
-export const condorStates: ReadonlyMap<string, JobState> = new Map(
+const condorStates: ReadonlyMap<string, JobState> = new Map(
 	Object.entries({
 		"1": "pending",
 		"2": "running",

@@ -3,7 +3,7 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const lsfStates: ReadonlyMap<string, JobState> = new Map(
+const lsfStates: ReadonlyMap<string, JobState> = new Map(
 	Object.entries({
 		PEND: "pending",
 		WAIT: "pending",
@@ -25,7 +25,7 @@ export const lsfStates: ReadonlyMap<string, JobState> = new Map(
 );
 
 /** The word that LSF's reason for an end begins with. Others are failures. */
-export const lsfReasons: ReadonlyMap<string, JobEnd> = new Map(
+const lsfReasons: ReadonlyMap<string, JobEnd> = new Map(
 	Object.entries({
 		TERM_RUNLIMIT: "timeout",
 		TERM_CPULIMIT: "timeout",

@@ -3,7 +3,7 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const pbsStates: ReadonlyMap<string, JobState> = new Map(
+const pbsStates: ReadonlyMap<string, JobState> = new Map(
 	Object.entries({
 		Q: "pending",
 		H: "held",
@@ -22,7 +22,7 @@ export const pbsStates: ReadonlyMap<string, JobState> = new Map(
 );
 
 /** PBS's own verdicts, which it gives as negative exit statuses. */
-export const pbsVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
+const pbsVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
 	[-1]: ["failed", "it could not be started (before its files were staged)"],
 	[-2]: ["failed", "it could not be started"],
 	[-3]: ["failed", "it could not be started and was to be tried again"],
@@ -86,7 +86,7 @@ export function pbsTimeMs(text: string | undefined): number | undefined {
 }
 
 /** Attributes of one job, as PBS and Torque name them, to ours. */
-export function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
+function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
 	const state = pbsStates.get(attributes.get("job_state") ?? "");
 	if (state === undefined)
 		return { state: "unknown", reason: `PBS has a state that is not known here: ${attributes.get("job_state")}` };

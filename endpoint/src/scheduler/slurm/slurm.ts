@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { endpointMark, parseMark } from "../job-mark.ts";
 import {
 	type JobId,
 	type JobStatus,
@@ -11,7 +12,7 @@ import {
 	SubmitRejected,
 } from "../scheduler.ts";
 import { type Answer, SchedulerCommand, wordsOf } from "../scheduler-command.ts";
-import { isJob, jobIdOf, ownerOf, parseJobId, parseMark, slurmScript } from "./script.ts";
+import { isJob, jobIdOf, parseJobId, slurmScript } from "./script.ts";
 import { accountingQuestion, parseAccounting, parseQueue, type QueuedJob, queueQuestion, statusOf } from "./states.ts";
 
 /** A job that the controller does not show so soon after it was submitted may yet appear: after a restart of the controller, behind a cache. */
@@ -39,7 +40,7 @@ export function openSlurmScheduler({
 	nowMs = () => performance.now(),
 }: SlurmOptions): Scheduler {
 	const command = new SchedulerCommand({ timeoutMs: commandTimeoutMs, log, ...(environment && { environment }) });
-	const owner = ownerOf(directory);
+	const endpoint = endpointMark(directory);
 	/** Jobs of blocks, whoever submitted them. */
 	const jobs = new Map<string, { readonly id: JobId; readonly sinceMs: number }>();
 	/** There may be jobs of ours that we do not know: before the first look, and after a submit without an answer. */
@@ -58,7 +59,7 @@ export function openSlurmScheduler({
 	): { readonly job: QueuedJob; readonly blockId: string; readonly id: JobId }[] {
 		const marked = rows.flatMap((job) => {
 			const mark = parseMark(job.comment);
-			return mark?.owner === owner ? [{ job, blockId: mark.blockId, id: jobIdOf(job.id, mark.blockId) }] : [];
+			return mark?.endpoint === endpoint ? [{ job, blockId: mark.blockId, id: jobIdOf(job.id, mark.blockId) }] : [];
 		});
 		return marked.sort((a, b) => Number(b.job.id) - Number(a.job.id));
 	}
@@ -132,15 +133,13 @@ export function openSlurmScheduler({
 		if (answer.code !== 0 && silentWords.test(answer.stderr)) throw new SchedulerSilent(`scancel: ${wordsOf(answer)}`);
 	}
 
-	/** A TERM that reaches the managers and nobody who would kill them: `srun` ends its steps at once when it gets one. */
+	/** The batch script hands a TERM on to its managers. Sent to all of the job, it would reach `srun`, which then kills them. */
 	async function terminate(some: readonly QueuedJob[]): Promise<void> {
-		const isIn = (seat: string) => (job: QueuedJob) => (parseMark(job.comment)?.seat ?? "batch") === seat;
-		const started = some.filter((job) => ["running", "suspended"].includes(statusOf(job).state));
-		await scancel(["--signal=TERM"], started.filter(isIn("steps")));
-		await scancel(["--signal=TERM", "--batch"], started.filter(isIn("batch")));
+		const isStarted = (job: QueuedJob) => ["running", "suspended"].includes(statusOf(job).state);
+		await scancel(["--signal=TERM", "--batch"], some.filter(isStarted));
 		await scancel(
 			[],
-			some.filter((job) => !started.includes(job)),
+			some.filter((job) => !isStarted(job)),
 		);
 	}
 

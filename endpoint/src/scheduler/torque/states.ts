@@ -3,7 +3,7 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { pbsRecord, verdictOf } from "../pbs/states.ts";
 import type { JobEnd, JobStatus } from "../scheduler.ts";
 
-export const torqueVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
+const torqueVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
 	[-1]: ["failed", "it could not be started (before its files were staged)"],
 	[-2]: ["failed", "it could not be started"],
 	[-3]: ["failed", "it could not be started and was to be tried again"],

@@ -20,12 +20,18 @@ export interface CommandRun {
 	text: string;
 	/** 0: none. */
 	walltimeMs: number;
+	/** What starts it as each of the task's processes. */
+	launchWords: readonly string[];
+	/** What starts a program in the task's container. */
+	containerWords: readonly string[];
 }
 
 /** Settles when the command's group is gone. Rejects when the shell cannot be started. */
-export async function runCommand({ command, text, walltimeMs }: CommandRun): Promise<CommandResult> {
+export async function runCommand(run: CommandRun): Promise<CommandResult> {
+	const { command, text, walltimeMs } = run;
 	const from = [1, 2].map((fd) => fstatSync(fd).size);
-	const child = spawn(shell, ["-c", text], {
+	const [program, ...words] = commandWords(run);
+	const child = spawn(program, words, {
 		detached: true,
 		stdio: ["ignore", 1, 2],
 		env: { ...process.env, ...command.environment },
@@ -55,6 +61,16 @@ export async function runCommand({ command, text, walltimeMs }: CommandRun): Pro
 		process.off("SIGTERM", onTerminate);
 		signalGroup("SIGKILL"); // what it left in the background ends with it
 	}
+}
+
+/** A template that says where its ranks begin is run by a shell outside of them, and outside of the container. */
+const placesRanks = /\$\{?(ERRAND|PARSL)_MPI_PREFIX\b/;
+
+function commandWords({ text, launchWords, containerWords }: CommandRun): [string, ...string[]] {
+	if (launchWords.length > 0 && placesRanks.test(text)) return [shell, "-c", text];
+	const [first, ...rest] = [...launchWords, ...containerWords];
+	if (first === undefined) return [shell, "-c", text];
+	return [first, ...rest, containerWords.length > 0 ? "/bin/sh" : shell, "-c", text];
 }
 
 /** The names that the public interface uses. */

@@ -473,6 +473,7 @@ class Worker:
         os.environ.update(task.environment)
         failed = True
         try:
+            pin_to(task.environment.get("ERRAND_CPUS"))
             enter_sandbox(task.sandbox)
             outcome = self.call(task)
             failed = False
@@ -547,6 +548,24 @@ class Worker:
         fraction = min(1.0, max(0.0, float(fraction)))
         body = put_double(1, fraction) + put_text(2, str(message))
         self.send(put_bytes(4, put_bytes(1, self.task.task_id) + put_bytes(2, body)))
+
+
+pinned_to = None
+
+
+def pin_to(cpus):
+    """Keeps all threads of this process, and what it starts from now on, on some processors ("0-3,8"); None changes nothing."""
+    global pinned_to
+    if cpus is None or cpus == pinned_to:
+        return
+    pinned_to = cpus
+    parts = [part.split("-") for part in cpus.split(",")]
+    numbers = {number for part in parts for number in range(int(part[0]), int(part[-1]) + 1)}
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), numbers)
+    except OSError as error:
+        sys.stderr.write("errand: this worker is on no processors of its own: %s\n" % error)
 
 
 def environment_id(task):

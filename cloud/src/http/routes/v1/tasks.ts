@@ -1,5 +1,14 @@
 import { Fault, type TaskId } from "@errand/proto";
-import { cancellation, cancelled, page, taskDocument, taskOutput, taskState, taskSummary } from "@errand/proto/rest";
+import {
+	cancellation,
+	cancelled,
+	explanation,
+	page,
+	taskDocument,
+	taskOutput,
+	taskState,
+	taskSummary,
+} from "@errand/proto/rest";
 import * as z from "zod";
 import type { Operations } from "../../../operations/operations.ts";
 import { type Route, route } from "../../route.ts";
@@ -73,6 +82,15 @@ export const tasks = (operations: Operations): Route[] => [
 		reply: taskDocument,
 		faults: ["TASK_NOT_FOUND"],
 		handle: (caller, { params }) => operations.getTask(caller, params.task_id),
+	}),
+	route({
+		method: "GET",
+		path: "/v1/tasks/{task_id}/explanation",
+		summary: "What a task waits for, in one word and one sentence",
+		params: byId,
+		reply: explanation,
+		faults: ["TASK_NOT_FOUND"],
+		handle: (caller, { params }) => operations.explainTask(caller, params.task_id),
 	}),
 	route({
 		method: "POST",

@@ -116,6 +116,18 @@ export declare type RunTask = Message<"errand.v1.RunTask"> & {
    * @generated from field: double walltime_ms = 9;
    */
   walltimeMs: number;
+
+  /**
+   * For commands: words that start it as each of the task's processes over its nodes, then words that start it in a container.
+   *
+   * @generated from field: repeated string launch_words = 10;
+   */
+  launchWords: string[];
+
+  /**
+   * @generated from field: repeated string container_words = 11;
+   */
+  containerWords: string[];
 };
 
 /**
