@@ -1,23 +1,11 @@
 #!/usr/bin/env node
 /** `errand-endpoint`: the daemon of one endpoint directory. The only file that knows the concrete schedulers. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { hostname, userInfo } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import pino from "pino";
-import { readPause, removePause, writePause } from "./blocks/pause-file.ts";
-import {
-	type EndpointConfig,
-	type KubernetesConfig,
-	readConfig,
-	type SchedulerName,
-	schedulerNames,
-} from "./config/config.ts";
-import { readCredentials } from "./config/credentials.ts";
+import { type EndpointConfig, type KubernetesConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
 import { duration } from "./config/quantities.ts";
-import type { Check } from "./doctor/check.ts";
-import { examine } from "./doctor/doctor.ts";
 import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
@@ -29,17 +17,17 @@ import type { Scheduler, SchedulerOptions } from "./scheduler/scheduler.ts";
 import { openSlurmScheduler } from "./scheduler/slurm/slurm.ts";
 import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
-import { openDaemon } from "./service/daemon.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
-import { type Logger, silentLogger } from "./service/logger.ts";
 import { managerProgram } from "./service/manager-command.ts";
-import { removeProcessRecord, writeProcessRecord } from "./service/process-record.ts";
-import { shownScript } from "./service/shown-script.ts";
 import { writeInitialConfig } from "./sites/initial-config.ts";
 import { AnswerFault } from "./sites/site.ts";
 import { sitesFolder } from "./sites/site-files.ts";
 import { survey, thisMachine } from "./sites/survey.ts";
-import { openCloudClient } from "./uplink/cloud-client.ts";
+import { doctor } from "./verbs/doctor.ts";
+import { pause, resume } from "./verbs/pause.ts";
+import type { Place } from "./verbs/place.ts";
+import { run } from "./verbs/run.ts";
+import { script } from "./verbs/script.ts";
 
 const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
        errand-endpoint survey NAME [--site SITE] [--scheduler WORD] [--detect]
@@ -62,10 +50,10 @@ const schedulers: {
 	slurm: openSlurmScheduler,
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
+	gridengine: openGridEngineScheduler,
 	lsf: openLsfScheduler,
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
-	gridengine: openGridEngineScheduler,
 	ssh: openSshScheduler,
 	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig), // the settings demand it
 };
@@ -78,110 +66,14 @@ function version(): string {
 	return path === undefined ? "unknown" : (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
-function openScheduler(directory: string, config: EndpointConfig, log: Logger): Scheduler {
+const openScheduler: Place["openScheduler"] = (config, directory, log) => {
 	const open = schedulers[config.scheduler];
 	if (open === undefined)
 		throw new Error(
 			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
 		);
 	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
-}
-
-async function run(directory: string): Promise<number> {
-	const config = readConfig(directory);
-	const credentials = readCredentials(directory);
-	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
-	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
-	writeProcessRecord(directory, new Date());
-	const asked = Promise.withResolvers<undefined>();
-	const stopping = new AbortController();
-	const starting = openDaemon({
-		directory,
-		endpointId: credentials.endpointId,
-		config,
-		version: version(),
-		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler: openScheduler(directory, config, log),
-		managerProgram: managerProgram(mainFile, process.env),
-		log,
-		signal: stopping.signal,
-	});
-	let signals = 0;
-	for (const signal of ["SIGTERM", "SIGINT"] as const)
-		process.on(signal, () => {
-			log.info({ signal }, "asked to stop");
-			if (++signals > 1) process.exit(exitStatus.internal);
-			stopping.abort(new Error(`stopped by ${signal}`));
-			asked.resolve(undefined);
-		});
-	try {
-		const daemon = await starting;
-		const error = await Promise.race([daemon.ending, asked.promise]);
-		if (error) log.error({ err: error }, "the endpoint cannot go on");
-		await daemon.stop();
-		if (!error) return exitStatus.ok;
-		process.stderr.write(`errand-endpoint: ${error.message}\n`);
-		return exitStatusOf(error);
-	} catch (error) {
-		if (signals > 0) return exitStatus.ok;
-		throw error;
-	} finally {
-		removeProcessRecord(directory);
-	}
-}
-
-async function script(directory: string, queue: string | undefined): Promise<number> {
-	const config = readConfig(directory);
-	const scheduler = openScheduler(directory, config, silentLogger);
-	try {
-		const program = managerProgram(mainFile, process.env);
-		process.stdout.write(await shownScript({ directory, config, scheduler, managerProgram: program, queue }));
-	} finally {
-		scheduler.close();
-	}
-	return exitStatus.ok;
-}
-
-async function pause(directory: string, reason: string | undefined): Promise<number> {
-	const says = reason ?? `somebody (${userInfo().username} on ${hostname()}) paused it`;
-	await writePause(directory, { reason: says, since: new Date().toISOString(), by: "person" });
-	process.stdout.write(`${JSON.stringify({ paused: says })}\n`);
-	return exitStatus.ok;
-}
-
-async function resume(directory: string): Promise<number> {
-	const was = await readPause(directory);
-	await removePause(directory);
-	process.stdout.write(`${JSON.stringify({ was: was?.reason ?? null })}\n`);
-	return exitStatus.ok;
-}
-
-const marks: Readonly<Record<Check["state"], string>> = { ok: "ok     ", warning: "warning", fault: "fault  " };
-
-interface DoctorRequest {
-	readonly json: boolean;
-	readonly online: boolean;
-	readonly canary: { readonly queue: string | undefined; readonly waitMs: number } | undefined;
-}
-
-async function doctor(directory: string, { json, online, canary }: DoctorRequest): Promise<number> {
-	const stopping = new AbortController();
-	for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.abort());
-	const checks = await examine({
-		directory,
-		managerProgram: managerProgram(mainFile, process.env),
-		openScheduler: (config, place) => openScheduler(place, config, silentLogger),
-		online,
-		canary,
-		tell: (sentence) => process.stderr.write(`canary: ${sentence}\n`),
-		signal: stopping.signal,
-	});
-	const lines = checks.map(
-		({ state, name, says, next }) => `${marks[state]} ${name}: ${says}${next ? `\n        ${next}` : ""}`,
-	);
-	process.stdout.write(json ? `${JSON.stringify({ checks })}\n` : `${lines.join("\n")}\n`);
-	return checks.some(({ state }) => state === "fault") ? exitStatus.fault : exitStatus.ok;
-}
+};
 
 /** `--set walltime=2h`: a later one for the same setting wins. */
 function answersOf(words: readonly string[]): Record<string, string> {
@@ -207,8 +99,8 @@ async function main(argv: readonly string[]): Promise<number> {
 			online: { type: "boolean", default: false },
 			canary: { type: "boolean", default: false },
 			queue: { type: "string" },
-			timeout: { type: "string", default: "10m" },
 			reason: { type: "string" },
+			timeout: { type: "string", default: "10m" },
 			json: { type: "boolean", default: false },
 			version: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
@@ -222,9 +114,15 @@ async function main(argv: readonly string[]): Promise<number> {
 		process.stdout.write(`${usage}\n`);
 		return exitStatus.ok;
 	}
-	const [verb, place, ...more] = positionals;
-	if (place === undefined || more.length > 0) throw new TypeError("which directory?");
-	const directory = resolve(place);
+	const [verb, where, ...more] = positionals;
+	if (where === undefined || more.length > 0) throw new TypeError("which directory?");
+	const directory = resolve(where);
+	const place: Place = {
+		directory,
+		version: version(),
+		managerProgram: managerProgram(mainFile, process.env),
+		openScheduler,
+	};
 	const scheduler = schedulerNames.find((name) => name === values.scheduler);
 	if (values.scheduler !== undefined && scheduler === undefined)
 		throw new TypeError(`scheduler "${values.scheduler}" is not one of: ${schedulerNames.join(", ")}`);
@@ -232,9 +130,15 @@ async function main(argv: readonly string[]): Promise<number> {
 	const sites = sitesFolder(mainFile, process.env);
 	switch (verb) {
 		case "run":
-			return await run(directory);
+			return await run(place);
+		case "script":
+			return await script(place, values.queue);
+		case "pause":
+			return await pause(directory, values.reason);
+		case "resume":
+			return await resume(directory);
 		case "survey": {
-			const found = await survey({ name: place, site, scheduler, detect }, sites, thisMachine(process.env));
+			const found = await survey({ name: where, site, scheduler, detect }, sites, thisMachine(process.env));
 			process.stdout.write(`${JSON.stringify(found)}\n`);
 			return exitStatus.ok;
 		}
@@ -243,16 +147,10 @@ async function main(argv: readonly string[]): Promise<number> {
 			writeInitialConfig(directory, { name, site, scheduler, answers: answersOf(values.set) }, sites);
 			return exitStatus.ok;
 		}
-		case "script":
-			return await script(directory, values.queue);
-		case "pause":
-			return await pause(directory, values.reason);
-		case "resume":
-			return await resume(directory);
 		case "doctor": {
 			const waitMs = duration.parse(values.timeout);
 			const canary = values.canary ? { queue: values.queue, waitMs } : undefined;
-			return await doctor(directory, { json: values.json, online: values.online, canary });
+			return await doctor(place, { json: values.json, online: values.online, canary });
 		}
 		default:
 			throw new TypeError(`there is no verb "${verb}"`);

@@ -23,8 +23,6 @@ export interface OptionRow {
 	completes?: CompletionKind;
 	/** The words it may have, offered by completion. */
 	choices?: readonly string[];
-	/** May be given more than once; the verb gets a list. */
-	repeats?: boolean;
 }
 
 interface VerbRow<Input, Value> {
