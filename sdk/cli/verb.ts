@@ -21,6 +21,8 @@ export interface OptionRow {
 	flags: string;
 	summary: string;
 	completes?: CompletionKind;
+	/** May be said more than once; the input is a list. */
+	repeats?: boolean;
 	/** The words it may have, offered by completion. */
 	choices?: readonly string[];
 }
