@@ -59,7 +59,8 @@ export interface FakeSubmission {
 	readonly attributes: ReadonlyMap<string, string>;
 	readonly script: string;
 	readonly logPath: string | undefined;
-	readonly environment?: Readonly<Record<string, string>>;
+	/** Of the job, each time it starts; `directory` takes files for it. */
+	readonly environment?: (job: FakeJob, directory: string) => Readonly<Record<string, string>>;
 	readonly held?: boolean;
 }
 
@@ -194,7 +195,7 @@ export class FakeBatchSystem {
 		const output = openSync(logPath ?? "/dev/null", "a");
 		const child = spawn("/bin/bash", [path], {
 			cwd: this.#directory,
-			env: { ...process.env, ...environment, [mark]: `${this.#directory}#${job.number}` },
+			env: { ...process.env, ...environment?.(job, this.#directory), [mark]: `${this.#directory}#${job.number}` },
 			stdio: ["ignore", output, output],
 			detached: true,
 		});

@@ -43,7 +43,19 @@ export function condorDescription(spec: BlockSpec, mark: string, scriptPath: str
 	].join("\n");
 }
 
+/**
+ * Which job it is, and how often it was started before: only a file tells. An attempt is at least what the queue will
+ * count as restarts, since a start without a shadow there is not.
+ */
+const identity = [
+	`errand_ad() { sed -n "s/^$1 = //p" "\${_CONDOR_JOB_AD:-/dev/null}"; }`,
+	'export ERRAND_CONDOR_JOB_ID="$(errand_ad ClusterId).$(errand_ad ProcId)"',
+	"errand_starts=$(errand_ad NumShadowStarts)",
+	// biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell that reads it
+	"export ERRAND_BLOCK_ATTEMPT=$(( ${errand_starts:-1} - 1 ))",
+];
+
 export function condorScript(spec: BlockSpec): string {
-	const workerInit = `exec 2>&1\n${spec.workerInit}`;
+	const workerInit = ["exec 2>&1", ...identity, spec.workerInit].join("\n");
 	return batchScript({ ...spec, workerInit, queue: { ...spec.queue, schedulerOptions: "" } }, [], "single");
 }

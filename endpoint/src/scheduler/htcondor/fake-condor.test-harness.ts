@@ -1,5 +1,6 @@
 /** The programs of HTCondor, as far as the adapter uses them, with their words and exit codes. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { FakeAnswer, FakeBatchSystem, FakeCall, FakeJob, FakeProgram } from "../fake-batch-system.test-harness.ts";
 
 const statuses: Readonly<Record<FakeJob["state"], string>> = {
@@ -43,6 +44,14 @@ function submit({ input, words }: FakeCall, system: FakeBatchSystem): FakeAnswer
 		// It is copied when the job is submitted or starts; the description's path must be a file by then.
 		script: readFileSync(attributes.get("executable") as string, "utf8"),
 		logPath: attributes.get("output"),
+		environment: (job, directory) => {
+			const ad = join(directory, `${job.number}.job.ad`);
+			writeFileSync(
+				ad,
+				`ClusterId = ${job.number}\nProcId = 0\nNumShadowStarts = ${job.starts}\nCmd = "NumShadowStarts = 7"\n`,
+			);
+			return { _CONDOR_JOB_AD: ad };
+		},
 	});
 	return { stdout: `${job.number}.0 - ${job.number}.0\n` };
 }

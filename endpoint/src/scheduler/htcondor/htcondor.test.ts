@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
@@ -55,7 +55,7 @@ describe("what HTCondor does to those who ask", () => {
 			queue: parseConfig("scheduler: htcondor", "config.yaml", directory).queues[0] as QueueConfig,
 			command: ["/bin/sleep", "1000"],
 			environment: { ERRAND_TOKEN: "a-secret" },
-			workerInit: "",
+			workerInit: "echo $ERRAND_CONDOR_JOB_ID $ERRAND_BLOCK_ATTEMPT",
 			nodes: 1,
 			logPath: join(directory, "block.log"),
 		});
@@ -98,12 +98,16 @@ describe("what HTCondor does to those who ask", () => {
 		await expect(statusOf(id)).rejects.toBeInstanceOf(SchedulerSilent);
 	});
 
-	test("an evicted job that runs again says so", async () => {
+	test("an evicted job that runs again says so, and so does what runs in it", async () => {
 		const { id, job } = await submit();
+		const log = () => readFileSync(join(directory, "block.log"), "utf8");
+		await vi.waitFor(() => expect(log()).toBe(`${id} 0\n`));
+		expect(await statusOf(id)).toEqual({ state: "running", reason: "" });
 		system.requeue(job);
 		expect(await statusOf(id)).toMatchObject({ state: "pending" });
 		await vi.waitFor(() => expect(system.runs(job)).toBe(false));
 		system.run(job);
 		expect(await statusOf(id)).toMatchObject({ state: "running", restarts: 1 });
+		await vi.waitFor(() => expect(log()).toBe(`${id} 0\n${id} 1\n`));
 	});
 });

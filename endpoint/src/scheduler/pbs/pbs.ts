@@ -100,9 +100,18 @@ export function pbsDialect(): Dialect {
 
 /** Ids of this user's jobs that have not ended: the details of everybody's would be a burden. */
 export async function selectOwnJobs(ask: Ask): Promise<JobId[]> {
-	const answer = await ask(["qselect", "-u", userInfo().username]);
+	const answer = await ask(["qselect", ...ownName()]);
 	if (answer.code !== 0) throw new SchedulerSilent(`qselect: ${wordsOf(answer)}`);
 	return answer.stdout.split("\n").flatMap((line) => /^\d+(\[\d*\])?(\.[\w.-]+)?$/.exec(line.trim())?.[0] ?? []);
+}
+
+/** A user without an entry in the host's list of them sees everybody's; the mark tells which are ours. */
+function ownName(): string[] {
+	try {
+		return ["-u", userInfo().username];
+	} catch {
+		return [];
+	}
 }
 
 /** The last line that is one: sites print banners before it. */

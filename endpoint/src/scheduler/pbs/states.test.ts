@@ -68,9 +68,8 @@ describe("states of PBS", () => {
 		expect(parsePbsJobs(line({ Job_Name: "005", queue: "1e5", project: "true", job_state: "R" }))).toHaveLength(1);
 	});
 
-	test("how often it was started again is counted", () => {
-		expect(statusOf({ job_state: "R", run_count: "1" })?.restarts).toBeUndefined();
-		expect(statusOf({ job_state: "R", run_count: "3" })?.restarts).toBe(2);
+	test("starts that came to nothing are not told as restarts", () => {
+		expect(statusOf({ job_state: "R", run_count: "3" })?.restarts).toBeUndefined();
 	});
 
 	test("times are seconds or what ctime writes; nothing is not a time", () => {

@@ -85,19 +85,20 @@ export function pbsTimeMs(text: string | undefined): number | undefined {
 	return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** Attributes of one job, as PBS and Torque name them, to ours. */
+/**
+ * Attributes of one job, as PBS and Torque name them, to ours. Restarts are not told: `run_count` counts starts that came to
+ * nothing too, and within a job nothing tells which it is, so that managers could not be told apart by it.
+ */
 function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
 	const state = pbsStates.get(attributes.get("job_state") ?? "");
 	if (state === undefined)
 		return { state: "unknown", reason: `PBS has a state that is not known here: ${attributes.get("job_state")}` };
 	if (state === "ended") return endOf(attributes);
 	const expectedStartMs = pbsTimeMs(attributes.get("estimated.start_time"));
-	const restarts = Number(attributes.get("run_count") ?? 0) - 1;
 	return {
 		state,
 		reason: attributes.get("comment") ?? "",
 		...(state === "pending" && expectedStartMs !== undefined && { expectedStartMs }),
-		...(restarts > 0 && { restarts }),
 	};
 }
 
