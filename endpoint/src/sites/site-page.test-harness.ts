@@ -34,7 +34,7 @@ export function sitePage(site: Site, config: string, script: string | undefined)
 	const scheduler = presetValue(site, "scheduler");
 	const parts = [
 		`# ${site.title}`,
-		`${site.facility}. Its own documentation: <${site.documentation}>. Scheduler: [${scheduler}](../schedulers/README.md).`,
+		`${site.facility}. Its own documentation: <${site.documentation}>. Scheduler: [${scheduler}](../schedulers/${scheduler}.md).`,
 		[
 			"```text",
 			`errand endpoint configure ${site.name}${words(site)}`,
