@@ -1,11 +1,14 @@
 /** NEW-10 on a real cluster: what configure finds there, what doctor says, and canaries that fly or do not. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
 import { startSlurm, type TestSlurm } from "../harness/slurm.ts";
+
+// Every test starts several programs; on a busy machine that takes a while.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Report {
 	checks: { name: string; state: string; says: string; next?: string }[];
