@@ -51,6 +51,8 @@ export class Placement {
 	#open: ManagerRecord[] | undefined;
 	/** Those of the freed that this pass looks at. */
 	#fresh: readonly ManagerRecord[] = [];
+	/** Of those the ones that may still have a free worker. */
+	#roomy: ManagerRecord[] = [];
 	#turn = 0;
 
 	constructor(durations: Durations) {
@@ -88,15 +90,22 @@ export class Placement {
 		if (this.#open.length === 0) return;
 		this.#review(queues, nowMs);
 		this.#fresh = [...this.#freed].filter(isOpen);
+		this.#roomy = this.#fresh.slice();
 		// What a lifted reservation frees from here on is for the next pass.
 		this.#freed.clear();
 		const lines = new LineHeap();
 		for (const queue of queues.values()) {
 			const head = queue.peek();
-			if (head && !this.#mayRest(queue, head, nowMs))
+			if (head && !(this.#fresh.length === 0 && this.#isHopeless({ queue, head }, nowMs)))
 				lines.add({ queue, head, candidates: undefined, ahead: false, throttled: false });
 		}
+		let full = false;
 		for (let line = lines.best; line !== undefined; line = lines.best) {
+			if (!full && this.#allFull()) {
+				full = true;
+				lines.keep((other) => !this.#isHopeless(other, nowMs));
+				continue;
+			}
 			const found = this.#pick(line, nowMs);
 			if (found === undefined) {
 				lines.remove();
@@ -125,17 +134,28 @@ export class Placement {
 		);
 	}
 
-	/** Nothing has changed for it since the last pass, and it has not waited for so long that nodes are to be kept. */
-	#mayRest(queue: DemandQueue, head: HeldTask, nowMs: number): boolean {
-		if (this.#fresh.length > 0 || !this.#refusedStill(queue, head)) return false;
-		return queue.demand.plain || nowMs - head.queuedAtMs < starvationMs || this.#reservations.has(queue.demand.key);
+	/** No manager with more room than at the last pass has a free worker left: within a pass they only fill. */
+	#allFull(): boolean {
+		for (let last = this.#roomy.at(-1); last !== undefined; last = this.#roomy.at(-1)) {
+			if (hasFreeWorker(last)) return false;
+			this.#roomy.pop();
+		}
+		return true;
+	}
+
+	/** Whether it would be refused again, when all are full, and nodes need not be kept for it. */
+	#isHopeless({ queue, head }: Pick<Line, "queue" | "head">, nowMs: number): boolean {
+		if (!this.#refusedStill(queue, head)) return false;
+		if (queue.demand.plain) return this.#fresh.length === 0;
+		if (nowMs - head.queuedAtMs < starvationMs || this.#reservations.has(queue.demand.key)) return true;
+		return nowMs - queue.reserveTriedMs < reserveAgainMs;
 	}
 
 	/** Where to look for room; undefined when there can be none. */
 	#candidates({ queue, head }: Line): readonly Candidates[] | undefined {
 		const { demand } = queue;
 		const again = this.#refusedStill(queue, head);
-		if (again && !demand.plain && !this.#fresh.some(hasFreeWorker)) return undefined;
+		if (again && !demand.plain && this.#allFull()) return undefined;
 		const managers = again ? this.#fresh : (this.#open as ManagerRecord[]);
 		if (!again) queue.refused = undefined;
 		return demand.variants.map((variant) => ({
@@ -235,8 +255,8 @@ export class Placement {
 		if (demand.plain || this.#reservations.has(demand.key) || nowMs - queue.reserveTriedMs < reserveAgainMs) return;
 		const urgent = (others.best?.head.priority ?? Number.POSITIVE_INFINITY) < head.priority;
 		if (!urgent && nowMs - head.queuedAtMs < starvationMs) return;
-		if (!this.#mayKeepMore(head)) return;
 		queue.reserveTriedMs = nowMs;
+		if (!this.#mayKeepMore(head)) return;
 		const reservation = chooseReservation(head, this.#open as ManagerRecord[], nowMs);
 		if (reservation === undefined) return;
 		for (const manager of reservation.managers) if (manager.reservation) this.#lift(manager.reservation);
@@ -294,6 +314,12 @@ class LineHeap {
 			if (!this.#swapIfBefore(at, parent)) return;
 			at = parent;
 		}
+	}
+
+	/** Removes those that are not wanted. What is sorted is a heap. */
+	keep(wanted: (line: Line) => boolean): void {
+		const kept = this.#lines.filter(wanted).sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
+		this.#lines.splice(0, this.#lines.length, ...kept);
 	}
 
 	/** Removes the best. */
