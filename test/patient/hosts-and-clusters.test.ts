@@ -1,6 +1,6 @@
 /** The whole path over schedulers without a queue of their own: hosts over SSH, Jobs of Kubernetes. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Executor } from "@errand/sdk";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -39,7 +39,6 @@ test.each([
 ])(
 	"an endpoint on %s runs what it is given, goes on after a crash, and leaves nothing when it is stopped",
 	async (name, config, managers) => {
-		const environment = { PATH: `${place}:${process.env.PATH}`, KUBERNETES_OF_TEST: join(place, "objects") };
 		const endpoint = await TestEndpoint.configure(cloud, client, {
 			name,
 			config: `${config}link_addresses: [127.0.0.1]\npoll_interval: 1s\n`,
@@ -61,7 +60,7 @@ test.each([
 		} finally {
 			await executor.close();
 			await endpoint.stop();
-			rmSync(`/tmp/errand-${userInfo().uid}/${endpointMark(endpoint.directory)}`, { recursive: true, force: true });
+			sshd.forget(endpointMark(endpoint.directory));
 		}
 		await vi.waitFor(() => expect(endpoint.managerPids()).toEqual([]), { timeout: 30_000 });
 	},

@@ -1,5 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -12,17 +12,14 @@ import { openSshScheduler } from "../../endpoint/src/scheduler/ssh/ssh.ts";
 import { silentLogger } from "../../endpoint/src/service/logger.ts";
 import { startSshd, type TestSshd } from "../harness/sshd.ts";
 
-/** The far side's own, which is this machine here. */
-const farDirectory = `/tmp/errand-${userInfo().uid}`;
 const marks = new Set<string>();
 let sshd: TestSshd;
 beforeAll(async () => {
 	sshd = await startSshd();
 });
 afterAll(async () => {
+	for (const mark of marks) sshd.forget(mark);
 	await sshd.stop();
-	for (const mark of marks) rmSync(join(farDirectory, mark), { recursive: true, force: true });
-	if (readdirSync(farDirectory).length === 0) rmdirSync(farDirectory);
 });
 
 function openIn(directory: string, hosts = ["alpha", "beta"]): Scheduler {
@@ -101,7 +98,7 @@ describe("blocks on hosts", () => {
 		scheduler = openIn(directory, ["alpha"]);
 		const spec = specOf(["/bin/sleep", "1000"], "", { TOKEN: "very-secret-token" });
 		const id = await submit(spec);
-		const place = join(farDirectory, endpointMark(directory), "alpha", spec.blockId);
+		const place = join(sshd.blocks, endpointMark(directory), "alpha", spec.blockId);
 		const leader = Number(readFileSync(join(place, "process"), "utf8").split(" ")[0]);
 		process.kill(leader, "SIGKILL");
 		expect((await statusOf(id))?.state).toBe("running");
