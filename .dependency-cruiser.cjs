@@ -61,7 +61,8 @@ module.exports = {
 			severity: "error",
 			from: { path: "^endpoint/src/(manager|worker)/", pathNot: "\\.test\\.ts$" },
 			to: {
-				pathNot: "^(endpoint/src/(manager|worker)/|endpoint/src/launcher/ranks\\.ts$|proto/|node:)|node_modules/(@grpc/grpc-js|@bufbuild/protobuf)/",
+				pathNot:
+					"^(endpoint/src/(manager|worker)/|endpoint/src/launcher/ranks\\.ts$|proto/|node:)|node_modules/(@grpc/grpc-js|@bufbuild/protobuf)/",
 				dependencyTypesNot: ["core", "type-only"],
 			},
 		},

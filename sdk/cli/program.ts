@@ -76,7 +76,7 @@ export function understand(
 			command.argument(placeholders[argument.takes ?? "one"](argument.name), argument.summary);
 		for (const row of verb.options ?? []) {
 			const option = new Option(row.flags, row.summary);
-			if (row.repeats) option.argParser((value, before: string[] | undefined) => [...(before ?? []), value]);
+			if (row.repeats) option.argParser<string[]>((value, earlier) => [...(earlier ?? []), value]);
 			command.addOption(row.choices ? option.choices([...row.choices]) : option);
 		}
 		command.addOption(new Option("--json", jsonSummaries[verb.json]).conflicts("quiet"));

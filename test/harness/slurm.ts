@@ -178,7 +178,7 @@ class PrivateSlurm implements TestSlurm {
 				(node, i) =>
 					`NodeName=${node} NodeHostname=${this.#network ? node : head} NodeAddr=${this.#network?.addressOf(node) ?? "127.0.0.1"} Port=${this.#ports[i + 1]}`,
 			),
-			"PartitionName=debug Nodes=ALL Default=YES MaxTime=30 DefaultTime=5 State=UP",
+			"PartitionName=debug Nodes=ALL Default=YES PriorityTier=100 MaxTime=30 DefaultTime=5 State=UP",
 			"PartitionName=long Nodes=ALL MaxTime=1-00:00:00 DefaultTime=60 State=UP",
 			`PartitionName=single Nodes=${this.nodes[0]} MaxNodes=1 MaxTime=10 State=UP`,
 			"PartitionName=closed Nodes=ALL MaxTime=10 State=DOWN",

@@ -152,7 +152,11 @@ describe("NEW-8: HQ-5: at the endpoint, its own word and sentence for the task's
 
 describe("until the endpoint says more, its blocks tell", () => {
 	test.each([
-		["nodes-busy", [block({ state: "active" }), block({})], "Endpoint polaris has it; its 2 nodes are busy."],
+		[
+			"nodes-busy",
+			[block({ state: "active" }), block({})],
+			"Endpoint polaris has it, and 2 nodes at work; it says more within 30 s.",
+		],
 		["block-starting", [block({ state: "starting" })], "1 block of endpoint polaris has its nodes and starts there."],
 		[
 			"block-pending",
@@ -167,6 +171,13 @@ describe("until the endpoint says more, its blocks tell", () => {
 		["block-pending", [], "Endpoint polaris has it and tells of no nodes yet; it says more within 30 s."],
 	] as const)("%s", (word, blocks, sentence) => {
 		expect(at(taskIn("waiting-for-nodes"), { details: { blocks } })).toMatchObject({ word, sentence });
+	});
+
+	test("busy is said of nodes only when their workers are", () => {
+		const details = { blocks: [block({ state: "active", nodes: 1 })], idle_workers: 0 };
+		expect(at(taskIn("waiting-for-nodes"), { details }).sentence).toBe(
+			"Endpoint polaris has it; 1 node is at work, and every worker there is busy.",
+		);
 	});
 
 	test("paused: whoever waits sees what stopped it", () => {
@@ -219,6 +230,9 @@ describe("a task that does not wait says so", () => {
 	test("waiting for launch: a node has it", () => {
 		const task = taskIn("waiting-for-launch", { transitions: [moved("waiting-for-launch", 3, "login-1")] });
 		expect(at(task)).toMatchObject({ word: "worker-starting", since: ago(3).toISOString() });
+		expect(at(task, waiting({ word: "nodes-busy" }))).toMatchObject({ word: "worker-starting" });
+		const sentence = "It is at node nid0012 and waits for a worker there.";
+		expect(at(task, waiting({ word: "worker-starting", sentence })).sentence).toBe(sentence);
 	});
 
 	test("what was put back after a loss, and what was asked to stop, is said besides", () => {

@@ -43,6 +43,7 @@ interface Reason {
 	readonly sinceMs?: number;
 }
 
+const defaultPeriodMs = 30_000;
 /** The endpoint tells of tasks that wait for a while; until then "on its way" is all that is known. */
 const quietMs = 5_000;
 /** On its way longer than this something is the matter. */
@@ -96,11 +97,7 @@ function reasonOf(task: ExplainedTask, state: TaskState, movedMs: number, around
 		case "waiting-for-nodes":
 			return absent ?? atEndpoint(task, around);
 		case "waiting-for-launch":
-			if (absent !== undefined) return absent;
-			return {
-				word: "worker-starting",
-				sentence: "A node has it, and starts it as soon as a worker there is free.",
-			};
+			return absent ?? atNode(task, around);
 	}
 }
 
@@ -138,6 +135,12 @@ function absenceOf({ endpoint, online, nowMs }: Surroundings): Reason | undefine
 	};
 }
 
+function atNode(task: ExplainedTask, { endpoint }: Surroundings): Reason {
+	const own = saidOf(task, endpoint);
+	if (own?.word === "worker-starting") return own;
+	return { word: "worker-starting", sentence: "A node has it, and starts it as soon as a worker there is free." };
+}
+
 /** Of many tasks the endpoint tells by and by: those of the same demand wait for the same, told or not. */
 function onItsWay(task: ExplainedTask, movedMs: number, { endpoint, nowMs }: Surroundings): Reason {
 	const ageMs = nowMs - movedMs;
@@ -164,15 +167,12 @@ function atEndpoint(task: ExplainedTask, { endpoint, nowMs }: Surroundings): Rea
 			word: "paused",
 			sentence: `Endpoint ${name} asks for no more nodes until somebody resumes it (errand endpoint resume ${name}): ${told.paused}`,
 		};
+	const more = `it says more within ${Math.round((endpoint?.heartbeat_period_ms ?? defaultPeriodMs) / 1000)} s`;
 	for (const { states, word, sentence } of blockReasons) {
 		const blocks = told.blocks.filter((block) => states.includes(block.state));
-		if (blocks.length > 0) return { word, sentence: sentence(name, blocks, nowMs) };
+		if (blocks.length > 0) return { word, sentence: sentence({ name, blocks, nowMs, more, idle: told.idle_workers }) };
 	}
-	const everySeconds = Math.round((endpoint?.heartbeat_period_ms ?? 30_000) / 1000);
-	return {
-		word: "block-pending",
-		sentence: `Endpoint ${name} has it and tells of no nodes yet; it says more within ${everySeconds} s.`,
-	};
+	return { word: "block-pending", sentence: `Endpoint ${name} has it and tells of no nodes yet; ${more}.` };
 }
 
 /** What the endpoint says of tasks that ask for the same. */
@@ -182,35 +182,49 @@ function saidOf({ resources }: ExplainedTask, endpoint: ExplainedEndpoint | unde
 	return row && { word: row.word, sentence: row.sentence };
 }
 
+/** What an endpoint's heartbeat tells of its blocks of one kind. */
+interface Told {
+	readonly name: string;
+	readonly blocks: readonly BlockSummary[];
+	readonly nowMs: number;
+	/** When it will say more. */
+	readonly more: string;
+	readonly idle: number | undefined;
+}
+
 /** From the best news to the worst: what is nearest to running it is what it waits for. */
 const blockReasons: readonly {
 	readonly states: readonly string[];
 	readonly word: WaitingWord;
-	readonly sentence: (endpoint: string, blocks: readonly BlockSummary[], nowMs: number) => string;
+	readonly sentence: (told: Told) => string;
 }[] = [
 	{
 		states: ["active"],
 		word: "nodes-busy",
-		sentence: (name, blocks) =>
-			`Endpoint ${name} has it; its ${counted(sum(blocks), "node")} ${sum(blocks) === 1 ? "is" : "are"} busy.`,
+		sentence: ({ name, blocks, more, idle }) => {
+			const nodes = counted(sum(blocks), "node");
+			return idle === 0
+				? `Endpoint ${name} has it; ${nodes} ${sum(blocks) === 1 ? "is" : "are"} at work, and every worker there is busy.`
+				: `Endpoint ${name} has it, and ${nodes} at work; ${more}.`;
+		},
 	},
 	{
 		states: ["starting"],
 		word: "block-starting",
-		sentence: (name, blocks) =>
+		sentence: ({ name, blocks }) =>
 			`${counted(blocks.length, "block")} of endpoint ${name} ${blocks.length === 1 ? "has its nodes" : "have their nodes"} and starts there.`,
 	},
 	{
 		states: ["requested", "submitted"],
 		word: "block-pending",
-		sentence: (name, blocks, nowMs) =>
+		sentence: ({ name, blocks, nowMs }) =>
 			`${counted(blocks.length, "block")} of endpoint ${name} ${blocks.length === 1 ? "waits" : "wait"} at the scheduler` +
 			`${schedulerText(blocks)}${expectedText(blocks, nowMs)}.`,
 	},
 	{
 		states: ["held"],
 		word: "block-held",
-		sentence: (name, blocks) =>
+		sentence: ({ name, blocks }) =>
 			`${counted(blocks.length, "block")} of endpoint ${name} ${blocks.length === 1 ? "is" : "are"} held by the scheduler${schedulerText(blocks)}.`,
 	},
 ];

@@ -179,6 +179,8 @@ export function queueFaults(value: QueueDocument, isLocal: boolean): [keyof Queu
 	for (const name of ["container_image", "container_command"] as const)
 		if (value[name] !== undefined && value.container_type === undefined)
 			fault(name, "needs container_type: which program runs containers here");
+	if (value.container_command !== undefined && !/ \{command\}$/.test(value.container_command))
+		fault("container_command", "must end with {command}: what runs in the container comes last");
 	if ((value.container_type === "custom") !== (value.container_command !== undefined))
 		fault("container_type", "custom and container_command belong together");
 	if (isLocal && value.nodes_per_block > 1)

@@ -21,7 +21,7 @@ export interface Wish extends Partial<Omit<Resources, "named" | "variants" | "$t
 	variants?: Wish[];
 }
 
-export function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
+function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
 	return create(ResourcesSchema, {
 		...rest,
 		named: namedOf(named),
@@ -57,6 +57,8 @@ export interface FakeNode {
 	memoryBytes?: number;
 	held?: TaskId[];
 	unacknowledged?: TaskId[];
+	/** Of held tasks: as the manager was told to run them. */
+	holdings?: { id: TaskId; wish?: Wish; hosts?: string[] }[];
 }
 
 export function helloOf(node: FakeNode) {
@@ -74,6 +76,11 @@ export function helloOf(node: FakeNode) {
 			endsAtMs: node.endsAtMs ?? 0,
 		},
 		heldTaskIds: (node.held ?? []).map(idToBytes),
+		holdings: (node.holdings ?? []).map(({ id, wish = {}, hosts = [] }) => ({
+			taskId: idToBytes(id),
+			resources: resourcesOf(wish),
+			hosts,
+		})),
 		unacknowledgedTaskIds: (node.unacknowledged ?? []).map(idToBytes),
 	});
 }
@@ -92,6 +99,13 @@ export function died(id: TaskId, signal = "SIGKILL"): Result {
 		outcome: { case: "failure", value: { code: "WORKER_EXITED", message: `ended by ${signal}`, signal } },
 	});
 }
+
+export const cancelled = (id: TaskId): Result =>
+	create(ResultSchema, {
+		taskId: idToBytes(id),
+		cancelled: true,
+		outcome: { case: "failure", value: { code: "CANCELLED" } },
+	});
 
 export const dispatched = (reactions: readonly Reaction[]): { managerId: string; id: TaskId }[] =>
 	reactions.flatMap((r) => (r.kind === "dispatch" ? r.tasks.map((t) => ({ managerId: r.managerId, id: t.id })) : []));

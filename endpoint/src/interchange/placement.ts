@@ -11,6 +11,7 @@ import type { DemandQueue } from "./task-queue.ts";
 
 /** After this long at the head of the line nodes are kept free for a task that nothing fits. */
 const starvationMs = 10_000;
+const mostReservations = 32;
 /** Between two looks for a node to keep. */
 const reserveAgainMs = 1_000;
 /** A task that is expected to take this much less than the one refused may fit where that did not. */
@@ -34,8 +35,8 @@ interface Candidates {
 interface Line {
 	readonly queue: DemandQueue;
 	head: HeldTask;
-	/** Of each variant of the demand. */
-	readonly candidates: Candidates[];
+	/** Of each variant of the demand; undefined before it has been its turn. */
+	candidates: readonly Candidates[] | undefined;
 	/** Free workers are used up; from here on plain tasks are handed over ahead of one. */
 	ahead: boolean;
 	/** Some node had room, but no further launch is allowed for the moment. */
@@ -92,7 +93,8 @@ export class Placement {
 		const lines = new LineHeap();
 		for (const queue of queues.values()) {
 			const head = queue.peek();
-			if (head) lines.add(this.#line(queue, head));
+			if (head && !this.#mayRest(queue, head, nowMs))
+				lines.add({ queue, head, candidates: undefined, ahead: false, throttled: false });
 		}
 		for (let line = lines.best; line !== undefined; line = lines.best) {
 			const found = this.#pick(line, nowMs);
@@ -114,30 +116,40 @@ export class Placement {
 		}
 	}
 
-	#line(queue: DemandQueue, head: HeldTask): Line {
-		const { refused, demand } = queue;
-		const again =
+	/** Whether nodes that have no more room than at the last pass would refuse the head as they did then. */
+	#refusedStill({ refused, demand }: DemandQueue, head: HeldTask): boolean {
+		return (
 			refused !== undefined &&
 			head.priority <= refused.priority &&
-			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter);
+			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter)
+		);
+	}
+
+	/** Nothing has changed for it since the last pass, and it has not waited for so long that nodes are to be kept. */
+	#mayRest(queue: DemandQueue, head: HeldTask, nowMs: number): boolean {
+		if (this.#fresh.length > 0 || !this.#refusedStill(queue, head)) return false;
+		return queue.demand.plain || nowMs - head.queuedAtMs < starvationMs || this.#reservations.has(queue.demand.key);
+	}
+
+	/** Where to look for room; undefined when there can be none. */
+	#candidates({ queue, head }: Line): readonly Candidates[] | undefined {
+		const { demand } = queue;
+		const again = this.#refusedStill(queue, head);
+		if (again && !demand.plain && !this.#fresh.some(hasFreeWorker)) return undefined;
 		const managers = again ? this.#fresh : (this.#open as ManagerRecord[]);
 		if (!again) queue.refused = undefined;
-		return {
-			queue,
-			head,
-			candidates: demand.variants.map((variant) => ({
-				managers: variant.nodes > 1 ? [] : managers.slice(),
-				blocks: variant.nodes > 1 ? [...new Set(managers.map(({ block }) => block))] : [],
-				cursor: 0,
-			})),
-			ahead: false,
-			throttled: false,
-		};
+		return demand.variants.map((variant) => ({
+			managers: variant.nodes > 1 ? [] : managers.slice(),
+			blocks: variant.nodes > 1 ? [...new Set(managers.map(({ block }) => block))] : [],
+			cursor: 0,
+		}));
 	}
 
 	#pick(line: Line, nowMs: number): Assignment | undefined {
 		const { head } = line;
 		const { demand } = line.queue;
+		line.candidates ??= this.#candidates(line);
+		if (line.candidates === undefined) return undefined;
 		for (const [at, variant] of demand.variants.entries()) {
 			const candidates = line.candidates[at] as Candidates;
 			if (variant.nodes > 1) {
@@ -223,12 +235,23 @@ export class Placement {
 		if (demand.plain || this.#reservations.has(demand.key) || nowMs - queue.reserveTriedMs < reserveAgainMs) return;
 		const urgent = (others.best?.head.priority ?? Number.POSITIVE_INFINITY) < head.priority;
 		if (!urgent && nowMs - head.queuedAtMs < starvationMs) return;
+		if (!this.#mayKeepMore(head)) return;
 		queue.reserveTriedMs = nowMs;
 		const reservation = chooseReservation(head, this.#open as ManagerRecord[], nowMs);
 		if (reservation === undefined) return;
 		for (const manager of reservation.managers) if (manager.reservation) this.#lift(manager.reservation);
 		this.#reservations.set(demand.key, reservation);
 		for (const manager of reservation.managers) manager.reservation = reservation;
+	}
+
+	/** Nodes are kept for so many demands at a time; for those that go first, so that each gets its turn. */
+	#mayKeepMore(head: HeldTask): boolean {
+		if (this.#reservations.size < mostReservations) return true;
+		let last: Reservation | undefined;
+		for (const one of this.#reservations.values()) if (!last || goesBefore(last, one)) last = one;
+		if (!last || !goesBefore(head, last)) return false;
+		this.#lift(last);
+		return true;
 	}
 
 	/** Reservations whose task has gone or whose nodes end too early are lifted. */
@@ -248,6 +271,8 @@ export class Placement {
 		}
 	}
 }
+
+const hasFreeWorker = ({ whole, room, plain }: ManagerRecord): boolean => whole === undefined && room.workers > plain;
 
 /** In the order of names with numbers in them, as people and host lists have it. */
 const byHost = (a: ManagerRecord, b: ManagerRecord): number =>

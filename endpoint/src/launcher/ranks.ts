@@ -89,14 +89,3 @@ export function rankWords(
 	const words = launches[launcher]?.(plan);
 	return words === undefined ? undefined : [...words, ...plan.options];
 }
-
-/** The words that start `command` over the plan's hosts; undefined when this launcher cannot. */
-export function rankCommand(
-	launcher: Exclude<LauncherName, "auto">,
-	plan: RankPlan,
-	kind: MpiKind,
-	command: readonly string[],
-): readonly string[] | undefined {
-	const words = rankWords(launcher, plan, kind);
-	return words === undefined ? undefined : [...words, ...command];
-}

@@ -146,7 +146,7 @@ function devicesIn(env: Environment): readonly string[] | undefined {
 }
 
 /** "x3001c0s1b0n0" and "x3001c0s1b0n0.hsn.site.gov" are one host. */
-export function isSameHost(a: string, b: string): boolean {
+function isSameHost(a: string, b: string): boolean {
 	const [shortA = "", shortB = ""] = [a, b].map((name) => name.toLowerCase().split(".")[0]);
 	return shortA !== "" && shortA === shortB;
 }

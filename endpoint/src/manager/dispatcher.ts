@@ -1,7 +1,7 @@
 /** Which waiting task goes to which worker, and which workers there are. Decides from what it is told; no clock of its own. */
 import { demandKey } from "@errand/proto/demand-key";
 import type { HeldTask, WorkerKind } from "./held-task.ts";
-import { keyOf, kindOf } from "./held-task.ts";
+import { keyOf } from "./held-task.ts";
 import type { NodeShare } from "./node-share.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
@@ -217,7 +217,7 @@ export class Dispatcher {
 	}
 
 	#classOf(task: HeldTask): Class {
-		const kind = kindOf[task.definition.runtime] as WorkerKind;
+		const { kind } = task;
 		const key = task.plain ? kind : `${kind} ${demandKey(task.message.resources)}`;
 		let class_ = this.#classes.get(key);
 		if (class_ === undefined) {

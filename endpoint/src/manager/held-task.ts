@@ -18,6 +18,10 @@ export interface HeldTask {
 	readonly message: Task;
 	readonly id: TaskId;
 	readonly definition: FunctionMessage;
+	/** What runs it. */
+	readonly kind: WorkerKind;
+	/** The container that it runs in; empty: none. */
+	readonly image: string;
 	/** Place in the order of arrival; kept when it goes back to the queue. */
 	readonly sequence: number;
 	readonly resources: Wanted;
@@ -41,17 +45,31 @@ type Wanted = Pick<
 	"cores" | "memoryBytes" | "gpus" | "walltimeMs" | "nodes" | "ranksPerNode" | "named" | "containerImage"
 >;
 
-export type WorkerKind = "node" | "python";
+export type WorkerRuntime = "node" | "python";
+/** Workers of one kind may stand for each other: one language, on the node itself or in one image. */
+export type WorkerKind = WorkerRuntime | `${WorkerRuntime} in ${string}`;
 
 const nothingWanted: Wanted = create(ResourcesSchema);
 
-export function holdTask(message: Task, definition: FunctionMessage, sequence: number, nowMs: number): HeldTask {
+/** @param ownImage of tasks that name none; empty: the node itself */
+export function holdTask(
+	message: Task,
+	definition: FunctionMessage,
+	sequence: number,
+	nowMs: number,
+	ownImage: string,
+): HeldTask {
 	const resources = message.resources ?? nothingWanted;
+	const image = resources.containerImage || ownImage;
+	const runtime = kindOf[definition.runtime] as WorkerRuntime;
 	const plain = isPlain(resources);
 	return {
 		message,
 		id: idFromBytes<TaskId>(message.id),
 		definition,
+		// A command is started into its container by a worker outside.
+		kind: image === "" || definition.runtime === commandRuntime ? runtime : `${runtime} in ${image}`,
+		image,
 		sequence,
 		resources,
 		plain,
@@ -78,7 +96,14 @@ const isPlain = ({ cores, memoryBytes, gpus, walltimeMs, nodes, ranksPerNode, na
 export const commandRuntime = 3;
 
 /** Which kind of worker runs each runtime; undefined for one this version does not know. */
-export const kindOf: { readonly [R in Runtime]?: WorkerKind } = { 1: "node", 2: "python", 3: "node" };
+export const kindOf: { readonly [R in Runtime]?: WorkerRuntime } = { 1: "node", 2: "python", 3: "node" };
+
+/** Inverse of how {@link holdTask} names kinds; `image` is empty on the node itself. */
+export function splitKind(kind: WorkerKind): { runtime: WorkerRuntime; image: string } {
+	const at = kind.indexOf(" in ");
+	const [runtime, image] = at < 0 ? [kind, ""] : [kind.slice(0, at), kind.slice(at + 4)];
+	return { runtime: runtime as WorkerRuntime, image };
+}
 
 /** A map key for raw ids: no formatting on the hot path. */
 export function keyOf(id: Uint8Array): string {

@@ -1,6 +1,6 @@
 /** The manager: one process a compute node, between the daemon and the workers. Composes; decides nothing but when to end. */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
 	create,
@@ -13,7 +13,8 @@ import {
 } from "@errand/proto/wire";
 import { workerMarker } from "../worker/strays.ts";
 import { CpuShares, cpuGroups, parseCpuList } from "./cpu-shares.ts";
-import type { WorkerKind } from "./held-task.ts";
+import { splitKind, type WorkerKind } from "./held-task.ts";
+import { Images } from "./images.ts";
 import { Link } from "./link.ts";
 import { openLog } from "./log.ts";
 import { Manager } from "./manager.ts";
@@ -22,7 +23,7 @@ import { readOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { RankLaunch, withoutLaunch } from "./rank-launch.ts";
 import { managerMarker, openSentinel } from "./sentinel.ts";
-import { workerCommand } from "./worker-command.ts";
+import { workerCommand, workerPlaces } from "./worker-command.ts";
 
 const version = "0.1.0";
 /** What runs gets this long when the block ends: schedulers kill soon after they warn. */
@@ -54,10 +55,11 @@ const {
 	...inherited
 } = process.env;
 for (const secret of ["ERRAND_LINK_CERTIFICATE", "ERRAND_BLOCK_TOKEN"]) delete process.env[secret];
+const gpuVendor = options.gpuIds.length === 0 ? "none" : existsSync("/dev/kfd") ? "amd" : "other";
 const workerEnvironment: Record<string, string> = {
 	...withoutLaunch(inherited as Record<string, string>),
 	ERRAND_CORES: "1",
-	...(options.gpuIds.length > 0 ? gpuEnvironment("") : {}), // a task that asks for no GPU sees none
+	...(gpuVendor === "none" ? {} : gpuEnvironment([], gpuVendor)), // a task that asks for no GPU sees none
 	...options.environment,
 	...options.jobEnvironment,
 	[managerMarker]: managerId,
@@ -67,18 +69,57 @@ const workerEnvironment: Record<string, string> = {
 };
 
 const cpuGroupsHere = cpuGroups(options.cpuAffinity, allowedCpus(), options.maxWorkers);
+/** What of it programs in containers see: the PATH and the libraries are the image's. */
+const containerVariables = [
+	...Object.keys(options.environment),
+	...Object.keys(workerEnvironment).filter((name) => name.startsWith("ERRAND_")),
+];
+const images = new Images({
+	container: options.container,
+	binds: [
+		...new Set([options.directory, ...(sandboxRoot === undefined ? [] : [sandboxRoot]), options.workingDirectory]),
+	],
+	path: workerEnvironment.PATH ?? "",
+	log,
+});
+
+function commandOf(kind: WorkerKind): readonly [string, ...string[]] {
+	const { runtime, image } = splitKind(kind);
+	if (image === "") return workerCommand(runtime, options.python);
+	const [first, ...rest] = images.words({
+		image,
+		directory: options.workingDirectory,
+		variables: containerVariables,
+		gpus: options.gpuIds.length > 0,
+		cpus: undefined,
+		places: workerPlaces[runtime],
+	});
+	if (first === undefined) throw new Error(`nothing here runs containers; the image was ${image}`);
+	return [first, ...rest, ...workerCommand(runtime, "python3")];
+}
+
 const outbox = new Outbox();
 const place = { host: options.host, blockId: options.blockId, managerId };
 const manager = new Manager({
 	...options,
 	place,
 	spillDirectory,
+	gpuVendor,
 	cpus: cpuGroupsHere.length > 0 ? new CpuShares(cpuGroupsHere) : undefined,
 	keptVariables: ["OMP_NUM_THREADS", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"].filter((name) => name in options.environment),
 	ranks: new RankLaunch({ ...options, path: workerEnvironment.PATH ?? "" }),
+	images,
+	rankVariables: [
+		...["ERRAND_TASK_ID", "ERRAND_CORES", "OMP_NUM_THREADS"],
+		...Object.keys({ ...options.environment, ...options.jobEnvironment }),
+		...(gpuVendor === "none" ? [] : Object.keys(gpuEnvironment([], gpuVendor))),
+		...["PATH", "LD_LIBRARY_PATH", "PYTHONPATH"].filter((name) => name in workerEnvironment),
+	],
+	workingDirectory: options.workingDirectory,
+	containerVariables,
 	worker: (kind: WorkerKind) => ({
 		kind,
-		command: workerCommand(kind, options.python),
+		command: commandOf(kind),
 		directory,
 		workingDirectory: options.workingDirectory,
 		sandboxRoot,
@@ -150,6 +191,7 @@ function hello(): ManagerMessage {
 		},
 		heldTaskIds: manager.heldTaskIds,
 		unacknowledgedTaskIds: outbox.unacknowledged,
+		holdings: manager.holdings,
 		version,
 		attempt: options.attempt,
 	});

@@ -6,6 +6,8 @@ import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
 	type Function as FunctionMessage,
+	type Holding,
+	HoldingSchema,
 	OutputChunkSchema,
 	OutputStream,
 	type Report,
@@ -18,8 +20,9 @@ import {
 	TaskState,
 	type WorkerReply,
 } from "@errand/proto/wire";
+import { workerMarker } from "../worker/strays.ts";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
-import type { CpuShares } from "./cpu-shares.ts";
+import { type CpuShares, formatCpuList } from "./cpu-shares.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import {
 	commandRuntime,
@@ -28,10 +31,12 @@ import {
 	keyOf,
 	kindOf,
 	type StopReason,
+	splitKind,
 	type WorkerKind,
 } from "./held-task.ts";
+import type { Images } from "./images.ts";
 import type { Logger } from "./link.ts";
-import { NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
+import { type GpuVendor, NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
@@ -57,8 +62,6 @@ const walltimeGraceMs = 1000;
 /** A command's worker ends it at the walltime itself and answers; only a stuck worker is ended from here. */
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
-/** Of what a task is told in its environment, what all its ranks must see. */
-const taskVariables = ["ERRAND_TASK_ID", "ERRAND_JOB_ID", "ERRAND_CORES", "OMP_NUM_THREADS", "PATH", "LD_LIBRARY_PATH"];
 
 export interface ManagerSettings {
 	place: Place;
@@ -66,11 +69,19 @@ export interface ManagerSettings {
 	cores: number;
 	memoryBytes: number;
 	gpuIds: readonly string[];
+	gpuVendor: GpuVendor;
 	named: Readonly<Record<string, number>>;
 	/** Undefined: tasks may run on any processor. */
 	cpus: CpuShares | undefined;
 	spillDirectory: string;
 	ranks: RankLaunch;
+	images: Images;
+	/** Of a task's environment, what all its ranks must see. */
+	rankVariables: readonly string[];
+	/** Of what a worker's environment holds, what goes into a container. */
+	containerVariables: readonly string[];
+	/** Where tasks run that have no sandbox. */
+	workingDirectory: string;
 	/** Of what tasks would be told, what the endpoint's configuration says itself. */
 	keptVariables: readonly string[];
 	/** What differs by kind of worker. */
@@ -113,6 +124,14 @@ export class Manager {
 
 	get heldTaskIds(): Uint8Array[] {
 		return [...this.#held.values()].map((task) => task.message.id);
+	}
+
+	/** How it was told to run those that take more than one core: a daemon that was started anew has forgotten. */
+	get holdings(): Holding[] {
+		const larger = [...this.#held.values()].filter(({ plain }) => !plain);
+		return larger.map(({ message: { id: taskId, resources, hosts } }) =>
+			create(HoldingSchema, { taskId, hosts, ...(resources !== undefined && { resources }) }),
+		);
 	}
 
 	get busyWorkers(): number {
@@ -196,14 +215,14 @@ export class Manager {
 			outbox.addResult(refusedResult(message.id, "FUNCTION_NOT_LOADED", `the task cannot run: ${what}`));
 			return;
 		}
-		const task = holdTask(message, definition, this.#sequence++, Date.now());
+		const task = holdTask(message, definition, this.#sequence++, Date.now(), this.#settings.images.own);
 		const refusal = this.#node.refusal(task.resources);
 		if (refusal !== undefined) {
 			outbox.addResult(refusedResult(message.id, "RESOURCES_UNAVAILABLE", `the task cannot run: ${refusal}`));
 			return;
 		}
 		this.#held.set(keyOf(message.id), task);
-		if (message.payloadReference === undefined && !hasRanks(task)) this.#dispatcher.add(task);
+		if (message.payloadReference === undefined && !hasRanks(task) && task.image === "") this.#dispatcher.add(task);
 		else void this.#prepare(task);
 	}
 
@@ -211,10 +230,12 @@ export class Manager {
 	async #prepare(task: HeldTask): Promise<void> {
 		const refuse = (code: FaultCode, message: string): void =>
 			this.#finish(task, refusedResult(task.message.id, code, message));
-		const { ranks } = this.#settings;
+		const { ranks, images, place } = this.#settings;
 		try {
+			const missing = task.image === "" ? undefined : await this.#missing(task, images);
+			if (missing !== undefined) return refuse("RUNTIME_MISSING", `on ${place.host}: ${missing}`);
 			await this.#fetchPayload(task);
-			if (hasRanks(task)) task.ranks = await ranks.start(task, taskVariables);
+			if (hasRanks(task)) task.ranks = await ranks.start(task, this.#settings.rankVariables);
 			if (task.stop !== undefined) refuse("CANCELLED", "the task was cancelled before it ran");
 			else if (task.ranks !== undefined && "refusal" in task.ranks)
 				refuse("RESOURCES_UNAVAILABLE", `the task cannot run: ${task.ranks.refusal}`);
@@ -223,6 +244,13 @@ export class Manager {
 			refuse("BLOB_STORE_FAILED", `the arguments could not be fetched: ${(error as Error).message}`);
 		}
 		this.#schedule();
+	}
+
+	/** Why the task cannot run in its image here. */
+	async #missing(task: HeldTask, images: Images): Promise<string | undefined> {
+		const failure = await images.ready(task.image);
+		if (failure !== undefined || images.holdWorkers || task.kind === kindOf[commandRuntime]) return failure;
+		return "only commands run in containers of this endpoint's container_type; functions run in those of apptainer, singularity, shifter and custom";
 	}
 
 	async #fetchPayload(task: HeldTask): Promise<void> {
@@ -279,16 +307,18 @@ export class Manager {
 	#run(worker: WorkerProcess, task: HeldTask): void {
 		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
 		if (worker.share !== undefined && !task.plain)
-			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuIds.length > 0));
+			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuVendor));
 		if (worker.share !== undefined && (worker.share.cpus !== undefined || task.resources.cores > 0))
 			Object.assign(environment, threadEnvironment(worker.share));
 		let launchWords: readonly string[] = [];
 		if (task.ranks !== undefined && "words" in task.ranks) {
 			launchWords = task.ranks.words;
-			Object.assign(environment, task.ranks.environment, prefixEnvironment(launchWords));
+			Object.assign(environment, task.ranks.environment);
 		}
 		for (const name of this.#settings.keptVariables) delete environment[name];
-		worker.send(task, { environment, launchWords }, this.#inlineLimitBytes, Date.now());
+		const containerWords = this.#containerWords(worker, task, environment);
+		if (launchWords.length > 0) Object.assign(environment, prefixEnvironment([...launchWords, ...containerWords]));
+		worker.send(task, { environment, launchWords, containerWords }, this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {
 			const slackMs = task.definition.runtime === commandRuntime ? commandWalltimeSlackMs : 0;
@@ -299,6 +329,21 @@ export class Manager {
 			this.#walltimes.set(task, timer);
 		}
 		this.#watch ??= setInterval(() => this.#look(), watchIntervalMs);
+	}
+
+	/** Of a command; functions run in workers that are in their container already. */
+	#containerWords(worker: WorkerProcess, task: HeldTask, environment: object): readonly string[] {
+		const { images, workingDirectory, containerVariables } = this.#settings;
+		if (task.image === "" || task.definition.runtime !== commandRuntime) return [];
+		const cpus = worker.share?.cpus;
+		return images.words({
+			image: task.image,
+			directory: worker.sandbox || workingDirectory,
+			variables: [...containerVariables, workerMarker, ...Object.keys(environment)],
+			gpus: (worker.share?.gpuIds.length ?? 0) > 0,
+			cpus: cpus === undefined ? undefined : formatCpuList(cpus.allowed),
+			places: [],
+		});
 	}
 
 	#stopRunning(worker: WorkerProcess, task: HeldTask, reason: StopReason, graceMs: number): void {
@@ -471,7 +516,9 @@ export class Manager {
 				? `${command} ended before it was ready (${describeExit(exit)})${words === "" ? "" : `: ${words}`}`
 				: `${command} could not be started (${exit.spawnError.message}); looked for on PATH ${process.env.PATH ?? ""}`;
 		const what =
-			worker.kind === "python" ? "Python 3.8 or newer; set `python` in the endpoint's configuration" : "Node.js";
+			splitKind(worker.kind).runtime === "python"
+				? "Python 3.8 or newer; set `python` in the endpoint's configuration"
+				: "Node.js";
 		this.#settings.log.error({ kind: worker.kind, why }, "a worker could not be started");
 		for (const task of this.#dispatcher.removeAll(worker.kind))
 			this.#finish(

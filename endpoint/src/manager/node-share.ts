@@ -132,10 +132,13 @@ export class NodeShare {
 	}
 }
 
+/** Whose devices a node has, as far as it changes how tasks are told of them. */
+export type GpuVendor = "none" | "amd" | "other";
+
 /** What a task that asked for something sees of its share, in the words of each vendor. */
-export function shareEnvironment(share: Share, nodeHasGpus: boolean): Record<string, string> {
+export function shareEnvironment(share: Share, vendor: GpuVendor): Record<string, string> {
 	const environment: Record<string, string> = { ERRAND_CORES: String(share.cores) };
-	if (nodeHasGpus) Object.assign(environment, gpuEnvironment(share.gpuIds.join(",")));
+	if (vendor !== "none") Object.assign(environment, gpuEnvironment(share.gpuIds, vendor));
 	for (const [name, amount] of Object.entries(share.named))
 		environment[`ERRAND_RESOURCE_${name.toUpperCase().replaceAll(/\W/g, "_")}`] = String(amount);
 	return environment;
@@ -147,11 +150,14 @@ export function threadEnvironment({ cores, cpus }: Share): Record<string, string
 	return cpus === undefined ? threads : { ...threads, ...cpuEnvironment(cpus) };
 }
 
-export function gpuEnvironment(gpus: string): Record<string, string> {
+/** On AMD's devices ROCR's list goes first, and HIP, by either of its names, counts anew among what is left. */
+export function gpuEnvironment(ids: readonly string[], vendor: GpuVendor): Record<string, string> {
+	const all = ids.join(",");
+	const left = vendor === "amd" ? ids.map((_, at) => at).join(",") : all;
 	return {
-		CUDA_VISIBLE_DEVICES: gpus,
-		HIP_VISIBLE_DEVICES: gpus,
-		ROCR_VISIBLE_DEVICES: gpus,
-		ZE_AFFINITY_MASK: gpus,
+		CUDA_VISIBLE_DEVICES: left,
+		HIP_VISIBLE_DEVICES: left,
+		ROCR_VISIBLE_DEVICES: all,
+		ZE_AFFINITY_MASK: all,
 	};
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { outputLimitBytes } from "@errand/proto/limits";
-import type { LauncherName } from "../config/queue.ts";
+import type { ContainerConfig, LauncherName } from "../config/queue.ts";
 import { batchJobOf } from "./batch-job.ts";
 
 export interface ManagerOptions {
@@ -51,6 +51,8 @@ export interface ManagerOptions {
 	launcher: LauncherName;
 	mpiLauncher: LauncherName;
 	mpiLauncherOptions: string;
+	/** Undefined: nothing runs in containers here. */
+	container: ContainerConfig | undefined;
 }
 
 /** Without a word from the daemon's options a manager outlives a daemon that is being repaired, not a forgotten one. */
@@ -106,6 +108,7 @@ export function readOptions(env: Readonly<Record<string, string | undefined>>): 
 		launcher: pick("launcher", isLauncher, "a launcher", "auto"),
 		mpiLauncher: pick("mpiLauncher", isLauncher, "a launcher", "auto"),
 		mpiLauncherOptions: pick("mpiLauncherOptions", isWords, "a text", ""),
+		container: pick("container", isContainer, "the settings of a container", undefined),
 	};
 	if (faults.length > 0) throw new Error(`the manager cannot start: ${faults.join("; ")}`);
 	return Object.freeze(options);
@@ -154,6 +157,8 @@ function readText(path: string): string {
 
 /** The daemon has checked it against the launchers that it knows. */
 const isLauncher = (value: unknown): value is LauncherName => typeof value === "string" && value !== "";
+const isContainer = (value: unknown): value is ContainerConfig | undefined =>
+	typeof value === "object" && value !== null && "type" in value && "options" in value;
 const isWords = (value: unknown): value is string => typeof value === "string";
 const isAmounts = (value: unknown): value is Record<string, number> =>
 	typeof value === "object" && value !== null && Object.values(value).every(isCount);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { NodeShare, type Share } from "./node-share.ts";
+import { gpuEnvironment, NodeShare, type Share } from "./node-share.ts";
 import { command, failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
 
 describe("HQ-2: whole cores, memory and indexed GPUs", () => {
@@ -96,6 +96,15 @@ describe("HQ-2: whole cores, memory and indexed GPUs", () => {
 		} finally {
 			await daemon.close();
 		}
+	});
+
+	test("on AMD's devices ROCR's list goes first, and HIP counts among what is left", () => {
+		expect(gpuEnvironment(["2", "3"], "amd")).toEqual({
+			CUDA_VISIBLE_DEVICES: "0,1",
+			HIP_VISIBLE_DEVICES: "0,1",
+			ROCR_VISIBLE_DEVICES: "2,3",
+			ZE_AFFINITY_MASK: "2,3",
+		});
 	});
 
 	test("ENS-3: four members with a GPU each see four devices and run on processors that no other has", async () => {

@@ -111,7 +111,10 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			stream?.on("data", (data: Buffer) => {
 				this.managerLog += data.toString();
 			});
-		await this.until(() => this.hellos.length > 0);
+		const ended = once(this.manager, "exit").then(([code]) => {
+			if (this.hellos.length === 0) throw new Error(`the manager ended with ${code}: ${this.managerLog}`);
+		});
+		await Promise.race([this.until(() => this.hellos.length > 0), ended]);
 		return this;
 	}
 

@@ -54,6 +54,7 @@ export interface RunTerms {
 	environment: Record<string, string>;
 	/** Before a command's own words. */
 	launchWords: readonly string[];
+	containerWords: readonly string[];
 }
 
 type Life = "starting" | "ready" | "ending" | "gone";
@@ -147,6 +148,7 @@ export class WorkerProcess {
 				sandboxDirectory: this.sandbox,
 				...terms,
 				launchWords: [...terms.launchWords],
+				containerWords: [...terms.containerWords],
 				resultSerializers: task.message.resultSerializers,
 				inlineLimitBytes,
 				walltimeMs: task.resources.walltimeMs,

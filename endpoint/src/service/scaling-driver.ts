@@ -27,7 +27,8 @@ export function queueSettings(queue: QueueConfig, isLocal: boolean): QueueSettin
 			workers: queue.workersPerNode ?? cores,
 			cores,
 			memoryBytes: queue.memoryPerNodeBytes ?? (isLocal ? totalmem() : undefined),
-			gpus: queue.gpuIds.length,
+			// A batch job tells its nodes of devices that config.yaml does not name.
+			gpus: isLocal || queue.gpuIds.length > 0 ? queue.gpuIds.length : undefined,
 			named: queue.resourcesPerNode,
 		},
 	};
@@ -61,6 +62,7 @@ export class ScalingDriver {
 	/** Does what the interchange wants now. */
 	scale(): void {
 		const { supervisor, interchange, clock, log } = this.#options;
+		this.#leaveQueues();
 		const plan = interchange.planScaling(this.view(), clock.steadyMs());
 		this.#isFirst = false;
 		supervisor.cancelPending(plan.cancelPending, "nothing waits for it any more");
@@ -70,6 +72,19 @@ export class ScalingDriver {
 			interchange.drainBlock(id, "the block was idle");
 		}
 		for (const { queue, count } of plan.start) supervisor.start(queue, count);
+	}
+
+	/** Blocks of queues that are not in the configuration any more finish what they run. */
+	#leaveQueues(): void {
+		const { supervisor, interchange, queues } = this.#options;
+		for (const { id, queue, state } of supervisor.blocks) {
+			if (state.at === "draining" || queues.some(({ name }) => name === queue)) continue;
+			const reason = `there is no queue ${queue} any more`;
+			if (state.at === "active") {
+				supervisor.drain(id, reason);
+				interchange.drainBlock(id, reason);
+			} else supervisor.cancelPending([id], reason);
+		}
 	}
 
 	#queueView(queue: QueueConfig): QueueView {

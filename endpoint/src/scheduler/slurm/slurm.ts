@@ -24,7 +24,7 @@ const longestLookMs = 5_000;
 
 /** With these words Slurm has not judged: it was not there. Whether it has the job is open. */
 const silentWords =
-	/unable to contact slurm|socket timed out|connection (refused|timed out|failure|reset)|zero bytes were transmitted|backup controller|standby mode|temporarily unable|communication (connection|shutdown) failure|resource temporarily unavailable|munge|authentication (error|plugin)|problem talking to database|protocol authentication|incompatible|slurm_load_\w+ error: (?!invalid job id)/i;
+	/unable to contact slurm|socket timed out|connection (refused|timed out|failure|reset)|zero bytes were transmitted|transport endpoint|broken pipe|no route to host|network is unreachable|host is down|shutdown|backup controller|standby mode|temporarily unable|communication (connection|shutdown) failure|resource temporarily unavailable|munge|authentication (error|plugin)|problem talking to database|configuration source|failed to fetch config|protocol authentication|incompatible|slurm_load_\w+ error: (?!invalid job id)/i;
 
 export interface SlurmOptions extends SchedulerOptions {
 	/** Variables for Slurm's programs, and for the jobs. */
@@ -43,17 +43,23 @@ export function openSlurmScheduler({
 	const endpoint = endpointMark(directory);
 	/** Jobs of blocks, whoever submitted them. */
 	const jobs = new Map<string, { readonly id: JobId; readonly sinceMs: number }>();
-	/** There may be jobs of ours that we do not know: before the first look, and after a submit without an answer. */
-	let isUnsure = true;
+	/** Before the first answer there may be jobs of ours that we do not know. */
+	let hasLooked = false;
+	/** Blocks whose submit had no answer: there may be a job, or there may yet be one. */
+	const unheard = new Set<string>();
 	let hasAccounting = true;
 
+	/** One question, all jobs of this user. From its answer on we know of every job of ours. */
 	async function queue(): Promise<QueuedJob[]> {
 		const answer = await command.ask(queueQuestion);
 		if (answer.code !== 0) throw new SchedulerSilent(`squeue: ${wordsOf(answer)}`);
-		return parseQueue(answer.stdout);
+		const rows = parseQueue(answer.stdout);
+		// Of two with one block the first.
+		for (const { blockId, id } of ours(rows)) if (!jobs.has(blockId)) jobs.set(blockId, { id, sinceMs: nowMs() });
+		hasLooked = true;
+		return rows;
 	}
 
-	/** Ours in the queue; of two with one block the first. */
 	function ours(
 		rows: readonly QueuedJob[],
 	): { readonly job: QueuedJob; readonly blockId: string; readonly id: JobId }[] {
@@ -61,16 +67,11 @@ export function openSlurmScheduler({
 			const mark = parseMark(job.comment);
 			return mark?.endpoint === endpoint ? [{ job, blockId: mark.blockId, id: jobIdOf(job.id, mark.blockId) }] : [];
 		});
-		return marked.sort((a, b) => Number(b.job.id) - Number(a.job.id));
-	}
-
-	async function look(): Promise<void> {
-		for (const { blockId, id } of ours(await queue())) jobs.set(blockId, { id, sinceMs: nowMs() });
-		isUnsure = false;
+		return marked.sort((a, b) => Number(a.job.id) - Number(b.job.id));
 	}
 
 	async function known(blockId: string): Promise<JobId | undefined> {
-		if (isUnsure && !jobs.has(blockId)) await look();
+		if (!jobs.has(blockId) && (!hasLooked || unheard.has(blockId))) await queue();
 		return jobs.get(blockId)?.id;
 	}
 
@@ -143,10 +144,10 @@ export function openSlurmScheduler({
 		);
 	}
 
-	function rejection(answer: Answer): Error {
+	function failureOf(answer: Answer): SubmitRejected | SchedulerSilent {
 		const words = wordsOf(answer).replaceAll(/\bsbatch: (error: |fatal: )?/g, "");
-		return silentWords.test(answer.stderr) || answer.code === undefined
-			? new SchedulerSilent(`sbatch: ${words}`)
+		return answer.code === undefined || answer.code === 0 || silentWords.test(answer.stderr)
+			? new SchedulerSilent(`sbatch gave no job: ${words}`)
 			: new SubmitRejected(words);
 	}
 
@@ -160,27 +161,31 @@ export function openSlurmScheduler({
 			const text = slurmScript(spec, directory);
 			const earlier = await known(spec.blockId);
 			if (earlier !== undefined) return earlier;
-			await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
+			await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+				throw new SubmitRejected(`there is no place for the block's log: ${cause.message}`, { cause });
+			});
+			unheard.add(spec.blockId);
 			const answer = await command.run(["sbatch", "--parsable"], text, "the job's");
 			// Sites print greetings before it.
 			const number = /^(\d+)(?:;\S*)?$/m.exec(answer.stdout)?.[1];
 			if (number !== undefined) {
 				const id = jobIdOf(number, spec.blockId);
 				jobs.set(spec.blockId, { id, sinceMs: nowMs() });
+				unheard.delete(spec.blockId);
 				return id;
 			}
-			const failure = answer.code === 0 ? undefined : rejection(answer);
-			if (failure instanceof SubmitRejected) throw failure;
+			const failure = failureOf(answer);
+			if (failure instanceof SubmitRejected) {
+				unheard.delete(spec.blockId);
+				throw failure;
+			}
 			log.warn(
 				{ block: spec.blockId, said: wordsOf(answer) },
 				"scheduler: a submit without an answer; is there a job?",
 			);
-			isUnsure = true;
 			const found = await known(spec.blockId);
 			if (found !== undefined) return found;
-			// The controller may still be at it: the next submit looks first.
-			isUnsure = true;
-			throw failure ?? new SchedulerSilent(`sbatch gave no job: ${wordsOf(answer)}`);
+			throw failure;
 		},
 
 		async poll(ids) {
@@ -217,11 +222,8 @@ export function openSlurmScheduler({
 		},
 
 		async listOurs() {
-			return new Map(
-				ours(await queue()).flatMap(({ job, blockId, id }) =>
-					statusOf(job).state === "ended" ? [] : [[blockId, id] as const],
-				),
-			);
+			const alive = ours(await queue()).filter(({ job }) => statusOf(job).state !== "ended");
+			return new Map(alive.reverse().map(({ blockId, id }) => [blockId, id]));
 		},
 
 		onEnded: () => undefined,

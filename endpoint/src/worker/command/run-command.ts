@@ -4,6 +4,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import type { CommandFunction, CommandResult } from "@errand/proto/payload";
 import { signalProcess } from "../strays.ts";
+import { quote } from "./command-text.ts";
 
 /** As in the public interface. */
 const defaultSnippetLines = 1000;
@@ -66,11 +67,19 @@ export async function runCommand(run: CommandRun): Promise<CommandResult> {
 /** A template that says where its ranks begin is run by a shell outside of them, and outside of the container. */
 const placesRanks = /\$\{?(ERRAND|PARSL)_MPI_PREFIX\b/;
 
-function commandWords({ text, launchWords, containerWords }: CommandRun): [string, ...string[]] {
+function commandWords({ command, text, launchWords, containerWords }: CommandRun): [string, ...string[]] {
 	if (launchWords.length > 0 && placesRanks.test(text)) return [shell, "-c", text];
 	const [first, ...rest] = [...launchWords, ...containerWords];
 	if (first === undefined) return [shell, "-c", text];
-	return [first, ...rest, containerWords.length > 0 ? "/bin/sh" : shell, "-c", text];
+	return [first, ...rest, containerWords.length > 0 ? "/bin/sh" : shell, "-c", exports(command) + text];
+}
+
+/** Launchers and containers need not hand on what they find: the function's own variables are said where it runs. */
+function exports({ environment = {} }: CommandFunction): string {
+	return Object.entries(environment)
+		.filter(([name]) => /^[A-Za-z_]\w*$/.test(name))
+		.map(([name, value]) => `export ${name}=${quote(value)}; `)
+		.join("");
 }
 
 /** The names that the public interface uses. */

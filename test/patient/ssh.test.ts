@@ -3,14 +3,14 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { startSshd, type TestSshd } from "../../../../test/harness/sshd.ts";
-import { parseConfig } from "../../config/config.ts";
-import type { QueueConfig } from "../../config/queue.ts";
-import { silentLogger } from "../../service/logger.ts";
-import { endpointMark } from "../job-mark.ts";
-import { schedulerContract } from "../scheduler.contract.ts";
-import type { BlockSpec, Scheduler } from "../scheduler.ts";
-import { openSshScheduler } from "./ssh.ts";
+import { parseConfig } from "../../endpoint/src/config/config.ts";
+import type { QueueConfig } from "../../endpoint/src/config/queue.ts";
+import { endpointMark } from "../../endpoint/src/scheduler/job-mark.ts";
+import { schedulerContract } from "../../endpoint/src/scheduler/scheduler.contract.ts";
+import type { BlockSpec, Scheduler } from "../../endpoint/src/scheduler/scheduler.ts";
+import { openSshScheduler } from "../../endpoint/src/scheduler/ssh/ssh.ts";
+import { silentLogger } from "../../endpoint/src/service/logger.ts";
+import { startSshd, type TestSshd } from "../harness/sshd.ts";
 
 /** The far side's own, which is this machine here. */
 const farDirectory = `/tmp/errand-${userInfo().uid}`;
