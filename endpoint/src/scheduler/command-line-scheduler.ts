@@ -116,6 +116,14 @@ export function openCommandLineScheduler(
 		}
 	}
 
+	function forget(blockId: string): void {
+		try {
+			dialect.forget?.(blockId);
+		} catch (error) {
+			log.warn({ block: blockId, err: error }, "scheduler: what was kept for a block could not be removed");
+		}
+	}
+
 	async function submitNew(spec: BlockSpec): Promise<JobId> {
 		tried.add(spec.blockId);
 		// Schedulers hold or fail a job whose output has no place to go to.
@@ -128,7 +136,7 @@ export function openCommandLineScheduler(
 		if (answer.code === 0) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
 		if (answer.code === undefined || dialect.unreachable.test(words))
 			throw new SchedulerSilent(`${name} did not take the job: ${words}`);
-		dialect.forget?.(spec.blockId);
+		forget(spec.blockId);
 		throw new SubmitRejected(words);
 	}
 
@@ -143,13 +151,17 @@ export function openCommandLineScheduler(
 		try {
 			id = await submitNew(spec);
 		} catch (error) {
-			if (!(error instanceof SchedulerSilent)) throw error;
+			if (error instanceof SubmitRejected) throw error;
 			log.warn({ block: blockId, err: error }, "scheduler: a submit without an answer; looking for its job");
 			id = await ours().then(
 				(jobs) => jobs.get(blockId),
 				() => undefined,
 			);
-			if (id === undefined) throw error;
+			if (id === undefined) {
+				if (error instanceof SchedulerSilent) throw error;
+				// Its files could not be written: a full disk, a directory that is not ours.
+				throw new SchedulerSilent(`the job could not be prepared: ${(error as Error).message}`, { cause: error });
+			}
 		}
 		submitted.set(blockId, { id, atMs: nowMs() });
 		return id;
@@ -160,11 +172,11 @@ export function openCommandLineScheduler(
 		const told: Told = asked.length === 0 ? { jobs: new Map(), gone: new Set() } : await dialect.jobs(ask, asked);
 		const statuses = new Map(ids.map((id): [JobId, JobStatus] => [id, statusOf(id, told)]));
 		for (const { mark, status } of told.jobs.values())
-			if (status.state === "ended" && mark?.endpoint === endpoint) dialect.forget?.(mark.blockId);
+			if (status.state === "ended" && mark?.endpoint === endpoint) forget(mark.blockId);
 		for (const [blockId, { id }] of submitted)
 			if (statuses.get(id)?.state === "ended") {
 				submitted.delete(blockId);
-				dialect.forget?.(blockId);
+				forget(blockId);
 			}
 		return statuses;
 	}

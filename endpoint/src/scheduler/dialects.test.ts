@@ -1,5 +1,5 @@
 /** What every scheduler does to the jobs of an endpoint, and what their adapters make of it; on the fake batch system. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
@@ -167,7 +167,7 @@ describe.each(Object.entries(tried))("%s", (_, { open, programs, down, submit, s
 	};
 
 	test("a submit that is given up although the job was taken finds the job, and makes no second one", async () => {
-		scheduler = openAgain(1_000);
+		scheduler = openAgain(2_000);
 		system.starts = false;
 		const spec = specOf();
 		await scheduler.listOurs();
@@ -219,6 +219,17 @@ describe.each(Object.entries(tried))("%s", (_, { open, programs, down, submit, s
 		await expect(scheduler.submit(specOf(setting))).rejects.toBeInstanceOf(SubmitRejected);
 		await expect(scheduler.submit(specOf(setting))).rejects.toThrow((setting.split(":") as [string])[0]);
 		expect(system.calls).toEqual([]);
+	});
+
+	test("a job whose files cannot be written was not refused: it is submitted when they can be", async () => {
+		const inTheWay = join(directory, "logs");
+		writeFileSync(inTheWay, "");
+		system.starts = false;
+		const spec = specOf();
+		await expect(scheduler.submit(spec)).rejects.toBeInstanceOf(SchedulerSilent);
+		rmSync(inTheWay);
+		expect(await scheduler.submit(spec)).toBe(idOf(newest()));
+		expect(system.jobs).toHaveLength(1);
 	});
 
 	test("the secret reaches the job and nothing that others may read", async () => {

@@ -88,7 +88,7 @@ describe("what HTCondor does to those who ask", () => {
 		system.kill(job);
 		await vi.waitFor(() => expect(job.state).toBe("ended"));
 		scheduler.close();
-		scheduler = openCondorScheduler({ directory, log: silentLogger, commandTimeoutMs: 500 });
+		scheduler = openCondorScheduler({ directory, log: silentLogger, commandTimeoutMs: 1_500 });
 		system.interfere("condor_history", interference);
 		expect(await statusOf(id)).toMatchObject({ state: "ended", end: "vanished" });
 	});

@@ -8,7 +8,7 @@ import { isSameJob, parsePbsJobs } from "./states.ts";
 
 /** Unavailable for now, or never asked: as the client programs say it. */
 export const pbsUnreachable =
-	/cannot connect to server|connection refused|connection reset|communication failure|Premature end of message|timed? ?out|errno=1[015]\d|No Permission to server|End of File|Server (?:is )?(?:shutting down|busy)/i;
+	/(?:cannot|could not|failed to|unable to) connect|no route to host|cannot resolve|connection refused|connection reset|communication failure|Premature end of message|timed? ?out|errno=1[015]\d|No Permission to server|End of File|Server (?:is )?(?:shutting down|busy)/i;
 
 const unknownJob = /Unknown Job Id/i;
 const withoutHistory = /job_history_enable is set to false|history is not|not configured to maintain job history/i;
