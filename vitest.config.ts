@@ -15,11 +15,14 @@ export default defineConfig({
 				test: {
 					name: "whole",
 					include: ["test/**/*.test.ts", "deploy/**/*.test.ts"],
-					exclude: ["test/load/**", "test/patient/**"],
+					exclude: ["test/load/**", "test/patient/**", "test/schedulers/**"],
 					fileParallelism: false,
 				},
 			},
-			{ extends: true, test: { name: "patient", include: ["test/patient/**/*.test.ts"], fileParallelism: false } },
+			{
+				extends: true,
+				test: { name: "patient", include: ["test/{patient,schedulers}/**/*.test.ts"], fileParallelism: false },
+			},
 		],
 	},
 });

@@ -1,5 +1,5 @@
 /** The files that an endpoint consists of, one bundle each: hundreds of nodes open one file, not a tree. */
-import { copyFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 
@@ -32,7 +32,7 @@ const withoutEsbuild: Plugin = {
 	},
 };
 
-/** Writes the named bundles, and the Python worker beside the Node.js one, into `directory`. */
+/** Writes the named bundles, the Python worker beside the Node.js one, and the sites beside the daemon, into `directory`. */
 export async function writeBundles(directory: string, names = Object.keys(bundles) as BundleName[]): Promise<void> {
 	for (const name of names)
 		await build({
@@ -50,5 +50,13 @@ export async function writeBundles(directory: string, names = Object.keys(bundle
 			logLevel: "error",
 			plugins: [withoutEsbuild],
 		});
+	if (names.includes("endpoint.mjs")) await copySites(join(directory, "sites"));
 	if (names.includes("worker.mjs")) await copyFile(join(root, pythonWorker), join(directory, "worker.py"));
+}
+
+async function copySites(directory: string): Promise<void> {
+	const from = join(root, "deploy/sites");
+	await mkdir(directory, { recursive: true });
+	for (const file of await readdir(from))
+		if (file.endsWith(".yaml")) await copyFile(join(from, file), join(directory, file));
 }

@@ -31,7 +31,9 @@ export class DeviceShares {
 
 	/** Devices of which nobody has any part. */
 	get wholeFree(): number {
-		return this.#free.filter((units) => units === deviceUnits).length;
+		let whole = 0;
+		for (const units of this.#free) if (units === deviceUnits) whole++;
+		return whole;
 	}
 
 	/** Whether {@link take} would give it now. */
@@ -54,8 +56,8 @@ export class DeviceShares {
 	}
 
 	copy(): DeviceShares {
-		const copied = new DeviceShares(this.count);
-		for (const [device, free] of this.#free.entries()) copied.#free[device] = free;
+		const copied = new DeviceShares(0);
+		copied.#free.push(...this.#free);
 		return copied;
 	}
 

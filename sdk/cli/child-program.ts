@@ -91,14 +91,22 @@ export async function untilEnded(child: ChildProcess, signal: AbortSignal): Prom
 	}
 }
 
-/** Runs to its end and returns what it wrote. A Complaint with the program's own words when it fails. */
-export function runProgram(start: Start & { name: string; accepts?: readonly number[] }): string {
+/** EX_USAGE of sysexits.h: what a person typed went to the program, which does not take it. */
+const usageStatus = 64;
+
+/**
+ * Runs to its end and returns what it wrote. A Complaint with the program's own words when it fails.
+ * @param start.tells what it says on stderr is for the person, as it happens
+ */
+export function runProgram(start: Start & { name: string; accepts?: readonly number[]; tells?: boolean }): string {
 	const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [start.program, ...start.arguments], {
 		env: start.environment,
 		encoding: "utf8",
-		stdio: ["ignore", "pipe", "pipe"],
+		stdio: ["ignore", "pipe", start.tells ? "inherit" : "pipe"],
 	});
 	if (status !== null && [0, ...(start.accepts ?? [])].includes(status)) return stdout;
-	const said = stderr.trim().split("\n").slice(-5).join("\n") || error?.message || `it ended with ${signal ?? status}`;
+	const said =
+		(stderr ?? "").trim().split("\n").slice(-5).join("\n") || error?.message || `it ended with ${signal ?? status}`;
+	if (status === usageStatus) throw new Complaint("usage", said.replace(/^[\w-]+: /, ""), { cause: error });
 	throw new Complaint("failed", `${start.name} failed: ${said}`, { cause: error });
 }

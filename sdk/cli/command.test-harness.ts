@@ -26,8 +26,21 @@ export interface Desk {
 /** The daemon's command line as this package knows it: `init`, `run`, `doctor`, `script`, `pause`, `resume`. Written out, because it runs as a child. */
 const endpointProgram = `
 import { fstatSync, writeFileSync } from "node:fs";
-const [verb, directory] = process.argv.slice(2);
-if (verb === "init") writeFileSync(directory + "/config.yaml", "scheduler: local\\n");
+const [verb, directory, ...more] = process.argv.slice(2);
+if (verb === "survey") {
+	const at = more.indexOf("--site");
+	const site = at >= 0 ? more[at + 1] : directory === "polaris" ? "polaris" : null;
+	const questions = site ? [
+		{ setting: "account", question: "Project that pays", value: null, choices: ["one", "two"], required: true },
+		{ setting: "queue", question: "Queue", value: "debug", choices: ["debug", "prod"], required: false },
+	] : [];
+	console.log(JSON.stringify({ site, title: site ?? "this machine", scheduler: site ? "pbs" : "local", found: [], notes: [], questions }));
+}
+if (verb === "init" && more.includes("walltime=soon")) {
+	console.error("errand-endpoint: walltime: a time");
+	process.exit(64);
+}
+if (verb === "init") writeFileSync(directory + "/config.yaml", "# " + more.join(" ") + "\\n");
 if (verb === "script") console.log("#!/bin/bash");
 if (verb === "pause") console.log(JSON.stringify({ paused: process.argv.at(-1).replace("--reason=", "") }));
 if (verb === "resume") console.log(JSON.stringify({ was: null }));
@@ -99,6 +112,7 @@ export async function openDesk(): Promise<Desk> {
 					workingDirectory: directory,
 					childOutput: "stderr",
 					now: () => nowMs,
+					attended: false,
 					...more,
 				}),
 			});

@@ -20,6 +20,8 @@ export interface Context {
 	readonly childOutput: "inherit" | "stderr";
 	/** A sentence for the person, on stderr. */
 	note(text: string): void;
+	/** Somebody is there to answer {@link ask}. */
+	readonly attended: boolean;
 	/** One line from the person; `secret` is not echoed. A Complaint when nobody is there to ask. */
 	ask(question: string, options?: { secret?: boolean }): Promise<string>;
 	/** All of stdin. */

@@ -36,6 +36,7 @@ export function ownSurroundings(options: {
 			signal,
 			childOutput: mode === "table" ? "inherit" : "stderr",
 			note: (text) => screen.note(text),
+			attended: process.stdin.isTTY === true && process.stderr.isTTY === true,
 			ask: (question, asked) => askTerminal(question, asked?.secret === true, signal),
 			readInput: readAllInput,
 			client: () => openClient(environment, home),

@@ -519,6 +519,62 @@ describe("an endpoint of this machine", () => {
 		expect(desk.cloud.requests.filter((request) => request === "POST /v3/endpoints")).toHaveLength(1);
 	});
 
+	const settings = (name: string): string =>
+		readFileSync(join(openHome(desk.environment).endpoints, name, "config.yaml"), "utf8");
+
+	test("NEW-10: the name of a site takes its settings; what only the person knows is asked, Enter takes the rest", async () => {
+		const asked: string[] = [];
+		const answers = ["", "two", "", ""];
+		const ask = async (question: string): Promise<string> => {
+			asked.push(question);
+			return answers.shift() as string;
+		};
+		const { status, err } = await desk.type(["endpoint", "configure", "polaris"], { attended: true, ask });
+		expect(status, err).toBe(0);
+		expect(asked).toEqual([
+			"Project that pays (or one, two): ",
+			"Project that pays (or one, two): ",
+			"Queue (or prod) [debug]: ",
+		]);
+		expect(settings("polaris")).toContain("--site polaris --set account=two --set queue=debug");
+		expect(err).toContain("Next: errand endpoint doctor polaris --canary");
+	});
+
+	test("NEW-10: with flags nothing is asked; without them and without a person it says what is missing, and leaves nothing", async () => {
+		const alone = await desk.type(["endpoint", "configure", "here", "--site", "polaris"]);
+		expect(alone.status).toBe(exitCodes.usage.status);
+		expect(alone.err).toContain("account (Project that pays; one; two)");
+		expect(alone.err).toContain("--account …");
+		expect(desk.cloud.requests).toEqual([]);
+		const words = [
+			"--site",
+			"polaris",
+			"--account",
+			"one",
+			"--queue",
+			"prod",
+			"--set",
+			"max_blocks=3",
+			"--set",
+			"qos=x",
+		];
+		expect((await desk.type(["endpoint", "configure", "here", ...words])).status).toBe(0);
+		expect(settings("here")).toContain(
+			"--site polaris --set max_blocks=3 --set qos=x --set account=one --set queue=prod",
+		);
+	});
+
+	test("a configuration that is there is not overwritten, and an answer that makes no sense registers nothing", async () => {
+		const wrong = await desk.type(["endpoint", "configure", "here", "--walltime", "soon"]);
+		expect(wrong.status).toBe(exitCodes.usage.status);
+		expect(wrong.err).toContain("walltime: a time");
+		expect(desk.cloud.requests).toEqual([]);
+		await configure();
+		const again = await desk.type(["endpoint", "configure", "local", "--set", "max_blocks=2"]);
+		expect(again.status).toBe(exitCodes.conflict.status);
+		expect(again.err).toContain("is there already");
+	});
+
 	test("start --detach returns when it is online, a second start is refused, stop leaves no process", async () => {
 		await configure();
 		const started = await desk.type(["endpoint", "start", "local", "--detach", "--json"]);

@@ -10,6 +10,7 @@ import { Executor, python, shell } from "@errand/sdk";
 import { type Deployment, type DeploymentName, deploymentNames, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
+import { measureEngine } from "./engine.ts";
 import { type Figures, median, percentile, type Run, tableOf } from "./figures.ts";
 import { measureParsl } from "./peers.ts";
 
@@ -164,6 +165,7 @@ const run: Run = {
 	loadBefore,
 	tasks,
 	figures,
+	engine: measureEngine(),
 	...(options.peers && { parsl: await measureParsl() }),
 };
 console.log(

@@ -1,5 +1,6 @@
 /** What a run measured, and how it is shown. */
 import type { DeploymentName } from "../harness/deployment.ts";
+import type { EngineFigures } from "./engine.ts";
 import type { PeerFigures } from "./peers.ts";
 
 export interface Latency {
@@ -43,6 +44,8 @@ export interface Run {
 	readonly loadBefore: number;
 	readonly tasks: number;
 	readonly figures: readonly Figures[];
+	/** The interchange without anything around it. */
+	readonly engine: EngineFigures;
 	/** A sentence when it could not be had. */
 	readonly parsl?: PeerFigures | string;
 }
@@ -58,15 +61,21 @@ const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const tenths = (value: number): string => value.toFixed(1);
 const none = "–";
 
-type Column = { readonly title: string; readonly of: Partial<Figures> };
+type Measured = Partial<Figures> & { readonly engine?: EngineFigures };
+type Column = { readonly title: string; readonly of: Measured };
 
 /** The table as Markdown, which reads as well in a terminal. */
 export function tableOf(run: Run): string {
 	const parsl: Column[] =
 		typeof run.parsl === "object" ? [{ title: "Parsl (no cloud)", of: run.parsl as Partial<Figures> }] : [];
-	const columns: Column[] = [...run.figures.map((of) => ({ title: of.deployment, of })), ...parsl];
+	const { engine } = run;
+	const columns: Column[] = [
+		...run.figures.map((of) => ({ title: of.deployment, of })),
+		...parsl,
+		{ title: "interchange alone", of: { engine } },
+	];
 	const rows: [string, ...string[]][] = [];
-	const row = (title: string, value: (figures: Partial<Figures>) => number | undefined, format = whole): void => {
+	const row = (title: string, value: (figures: Measured) => number | undefined, format = whole): void => {
 		rows.push([
 			title,
 			...columns.map(({ of }) => {
@@ -99,6 +108,12 @@ export function tableOf(run: Run): string {
 			return bytes === undefined ? undefined : bytes / 1e6;
 		});
 	row(`${queued} queued tasks cancelled in (ms)`, (f) => f.cancelAllMs);
+	const simulated = `${whole(engine.tasks)} tasks, ${whole(engine.managers)} simulated managers`;
+	row(`placement, ${simulated}: a task (µs)`, (f) => f.engine?.placementUs, tenths);
+	row("the same with ten demands: a task (µs)", (f) => f.engine?.mixedPlacementUs, tenths);
+	row("a chain of 500 tasks there: a link (µs)", (f) => f.engine?.chainUs, tenths);
+	row("decision how many blocks are wanted (ms)", (f) => f.engine?.scaleOutMs, tenths);
+	row("decision why each demand waits (ms)", (f) => f.engine?.explainMs, tenths);
 
 	const cells = [["", ...columns.map((column) => column.title)], ...rows];
 	const widths = (cells[0] as string[]).map((_, at) => Math.max(...cells.map((line) => (line[at] ?? "").length)));

@@ -7,6 +7,7 @@ import { isAbsolute, join } from "node:path";
 import { cancelGraceMs, lossLimit, outputLimitBytes } from "@errand/proto";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
+import { interfaceAddresses } from "./interface-addresses.ts";
 import { duration, size } from "./quantities.ts";
 import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
 
@@ -143,7 +144,7 @@ export interface EndpointConfig {
 	readonly heartbeatPeriodMs: number;
 	/** Where the daemon listens for managers. */
 	readonly linkHost: string;
-	/** Where managers look for it, in this order; empty: every address of this machine. */
+	/** Where managers look for it, in this order; interfaces are their addresses. Empty: every address of this machine. */
 	readonly linkAddresses: readonly string[];
 	readonly linkPort: number | undefined;
 	readonly logLevel: "debug" | "info" | "warn" | "error";
@@ -236,7 +237,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 		orphanLimitMs: value.orphan_limit,
 		heartbeatPeriodMs: value.heartbeat_period,
 		linkHost: value.link_host ?? (isLocal ? "127.0.0.1" : "0.0.0.0"),
-		linkAddresses: Object.freeze(value.link_addresses),
+		linkAddresses: Object.freeze(interfaceAddresses(value.link_addresses)),
 		linkPort: value.link_port,
 		logLevel: value.log_level,
 	});

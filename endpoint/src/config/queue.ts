@@ -22,7 +22,11 @@ export const launcherNames = [
 export type LauncherName = (typeof launcherNames)[number];
 
 const days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
-const word = z.string().min(1).max(256);
+const word = z
+	.string()
+	.min(1)
+	.max(256)
+	.regex(/^[^\n\r]*$/, "one line");
 const amount = z.number().min(0).max(1e9);
 
 /** Blocks are kept warm in this window of the week, local time. */

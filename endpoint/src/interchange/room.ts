@@ -11,7 +11,8 @@ export class Room {
 	cores: number;
 	memoryBytes: number;
 	readonly #devices: DeviceShares;
-	readonly #named: Map<string, number>;
+	/** Undefined: the node has nothing of the kind. */
+	readonly #named: Map<string, number> | undefined;
 
 	constructor(shape: NodeShape, like?: Room) {
 		this.shape = shape;
@@ -19,11 +20,19 @@ export class Room {
 		this.cores = like?.cores ?? shape.cores;
 		this.memoryBytes = like?.memoryBytes ?? (shape.memoryBytes > 0 ? shape.memoryBytes : Number.POSITIVE_INFINITY);
 		this.#devices = like ? like.#devices.copy() : new DeviceShares(shape.gpus);
-		this.#named = new Map(like ? like.#named : shape.named);
+		this.#named = shape.named.size === 0 ? undefined : new Map(like ? like.#named : shape.named);
 	}
 
 	copy(): Room {
 		return new Room(this.shape, this);
+	}
+
+	/** What is left when so many workers with one core each are not free although they are counted here. */
+	lending(workers: number): Room {
+		const left = this.copy();
+		left.workers -= workers;
+		left.cores -= workers;
+		return left;
 	}
 
 	/** Whether all of it is free. */
@@ -38,7 +47,7 @@ export class Room {
 			this.cores - lent >= demand.cores &&
 			(demand.memoryBytes === 0 || demand.memoryBytes <= this.memoryBytes) &&
 			(demand.gpus === 0 || this.#devices.fits(demand.gpus)) &&
-			demand.named.every(({ name, amount }) => amount <= (this.#named.get(name) ?? 0) + rounding)
+			demand.named.every(({ name, amount }) => amount <= (this.#named?.get(name) ?? 0) + rounding)
 		);
 	}
 
@@ -49,7 +58,7 @@ export class Room {
 			count = Math.min(count, Math.floor(this.memoryBytes / demand.memoryBytes + rounding));
 		if (count > 0 && demand.gpus > 0) count = Math.min(count, this.#devices.capacity(demand.gpus));
 		for (const { name, amount } of demand.named)
-			count = Math.min(count, Math.floor((this.#named.get(name) ?? 0) / amount + rounding));
+			count = Math.min(count, Math.floor((this.#named?.get(name) ?? 0) / amount + rounding));
 		return Math.max(0, count);
 	}
 
@@ -74,6 +83,6 @@ export class Room {
 		this.workers += tasks;
 		this.cores += tasks * demand.cores;
 		this.memoryBytes += tasks * demand.memoryBytes;
-		for (const { name, amount } of demand.named) this.#named.set(name, (this.#named.get(name) ?? 0) + tasks * amount);
+		for (const { name, amount } of demand.named) this.#named?.set(name, (this.#named.get(name) ?? 0) + tasks * amount);
 	}
 }

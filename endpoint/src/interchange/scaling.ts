@@ -3,7 +3,7 @@
  * run if this block were here? Tasks are looked at by demand, so that a hundred thousand cost no more than one.
  */
 import { couldEverRun, type Demand, endsInTime, type NodeDemand } from "./demand.ts";
-import { isOpen } from "./manager-record.ts";
+import { type BlockRecord, isOpen } from "./manager-record.ts";
 import type { Nodes } from "./nodes.ts";
 import type { QueueRecord } from "./queue-record.ts";
 import type { BlockView, QueueView, ScalingPlan, ScalingView } from "./queue-view.ts";
@@ -21,14 +21,16 @@ export interface DemandGroup {
 interface ForecastRoom {
 	readonly room: Room;
 	/** So many nodes alike. */
-	nodes: number;
+	readonly nodes: number;
 	/** Kept for the tasks of this demand. */
 	readonly onlyFor: string | undefined;
 }
 
-/** A block as it will be: with nodes that are there, or are to come. */
-interface ForecastBlock {
-	readonly id: string | undefined;
+/** Blocks alike as they will be, with nodes that are there or are to come. */
+interface ForecastBlocks {
+	count: number;
+	/** Of those that have been asked for; empty for new ones. */
+	ids: string[];
 	readonly queue: QueueRecord;
 	/** Unix milliseconds; Infinity: not by itself. */
 	readonly endsAtMs: number;
@@ -64,7 +66,7 @@ export function planScaling(input: ScalingInput): ScalingPlan {
 	}
 	const blocks = forecastBlocks(nodes, view.blocks, nowMs, groups.length > 0);
 	for (const group of groups) serve(group, blocks, queues, nowMs);
-	const used = new Set(blocks.filter((block) => block.used).map(({ id }) => id));
+	const used = new Set(blocks.filter((block) => block.used).flatMap(({ ids }) => ids));
 	const start: { queue: string; count: number }[] = [];
 	const drain: string[] = [];
 	const cancelPending: string[] = [];
@@ -108,35 +110,56 @@ const order: Readonly<Record<BlockView["state"], number>> = {
 	held: 4,
 };
 
-function forecastBlocks(nodes: Nodes, views: readonly BlockView[], nowMs: number, withRooms: boolean): ForecastBlock[] {
+function forecastBlocks(
+	nodes: Nodes,
+	views: readonly BlockView[],
+	nowMs: number,
+	withRooms: boolean,
+): ForecastBlocks[] {
 	if (!withRooms) return [];
-	const blocks: ForecastBlock[] = [];
+	const blocks: ForecastBlocks[] = [];
+	/** On their way, by queue and state: nothing tells one from the other. */
+	const alike = new Map<string, ForecastBlocks>();
 	for (const view of views.toSorted((a, b) => order[a.state] - order[b.state])) {
 		const queue = nodes.queue(view.queue);
 		if (!queue || view.state === "draining") continue;
-		const rooms: ForecastRoom[] = [];
 		const known = nodes.block(view.id);
-		for (const manager of known?.managers ?? []) {
-			if (!isOpen(manager) || manager.whole || manager.room.workers <= manager.plain) continue;
-			const room = manager.room.copy();
-			room.workers -= manager.plain;
-			room.cores -= manager.plain;
-			rooms.push({ room, nodes: 1, onlyFor: manager.reservation?.key });
+		const key = `${view.state}/${view.nodes}/${view.queue}`;
+		const like = known ? undefined : alike.get(key);
+		if (like && isPending(view)) {
+			like.count++;
+			like.ids.push(view.id);
+			continue;
 		}
+		const rooms = known ? roomsOf(known) : [];
 		const toCome = known && nowMs - known.firstAttachMs > companionsMs ? 0 : view.nodes - (known?.managers.size ?? 0);
 		if (toCome > 0) rooms.push({ room: new Room(queue.nextShape), nodes: toCome, onlyFor: undefined });
+		if (rooms.length === 0) continue;
 		// Of a block that has not begun, the whole of its time is ahead.
 		const endsAtMs = isPending(view)
 			? nowMs + (queue.settings.walltimeMs ?? Number.POSITIVE_INFINITY)
 			: (view.endsAtMs ?? Number.POSITIVE_INFINITY);
-		blocks.push({ id: view.id, queue, endsAtMs, rooms, used: false });
+		const block: ForecastBlocks = { count: 1, ids: [view.id], queue, endsAtMs, rooms, used: false };
+		blocks.push(block);
+		if (!known && isPending(view)) alike.set(key, block);
 	}
 	return blocks;
 }
 
+/** Rooms are never changed here, only replaced: what is free at a manager may be looked at as it is. */
+function roomsOf(block: BlockRecord): ForecastRoom[] {
+	const rooms: ForecastRoom[] = [];
+	for (const manager of block.managers) {
+		const { room, plain, whole, reservation } = manager;
+		if (!isOpen(manager) || whole || room.workers <= plain) continue;
+		rooms.push({ room: plain === 0 ? room : room.lending(plain), nodes: 1, onlyFor: reservation?.key });
+	}
+	return rooms;
+}
+
 function serve(
 	{ demand, tasks }: DemandGroup,
-	blocks: ForecastBlock[],
+	blocks: ForecastBlocks[],
 	queues: ReadonlyMap<string, QueueForecast>,
 	nowMs: number,
 ): void {
@@ -144,52 +167,50 @@ function serve(
 	for (const variant of demand.variants) {
 		for (const block of blocks) {
 			if (left === 0) return;
-			left -= fill(block, demand, variant, left, nowMs);
+			left -= fill(block, { demand, variant, nowMs }, left, blocks);
 		}
 	}
 	for (const ask of [open, probe]) {
 		for (const variant of demand.variants) {
 			for (const queue of queues.values()) {
 				if (left === 0) return;
-				if (queue.record.longEnough(demand)) left = ask(queue, demand, variant, left, blocks, nowMs);
+				if (queue.record.longEnough(demand)) left = ask(queue, { demand, variant, nowMs }, left, blocks);
 			}
 		}
 	}
 }
 
+/** What is to be placed. */
+interface Load {
+	readonly demand: Demand;
+	readonly variant: NodeDemand;
+	readonly nowMs: number;
+}
+
 /** Asks for blocks of the queue as long as they help. Returns how many tasks are left. */
-function open(
-	queue: QueueForecast,
-	demand: Demand,
-	variant: NodeDemand,
-	tasks: number,
-	blocks: ForecastBlock[],
-	nowMs: number,
-): number {
-	const { record } = queue;
-	if (record.couldRun(variant) !== "yes") return tasks;
+function open(queue: QueueForecast, load: Load, tasks: number, blocks: ForecastBlocks[]): number {
+	const { record, allowance } = queue;
+	if (allowance === 0 || record.couldRun(load.variant) !== "yes") return tasks;
 	const { nodesPerBlock, walltimeMs } = record.settings;
-	let left = tasks;
-	while (left > 0 && queue.allowance > 0) {
-		const block: ForecastBlock = {
-			id: undefined,
-			queue: record,
-			endsAtMs: nowMs + (walltimeMs ?? Number.POSITIVE_INFINITY),
-			rooms: [{ room: new Room(record.shapeFor(variant)), nodes: nodesPerBlock, onlyFor: undefined }],
-			used: false,
-		};
-		const filled = fill(block, demand, variant, left, nowMs);
-		if (filled === 0) break;
-		left -= filled;
-		queue.allowance--;
-		queue.started++;
-		if (block.rooms.length > 0) blocks.push(block);
-	}
-	return left;
+	const fresh = (count: number): ForecastBlocks => ({
+		count,
+		ids: [],
+		queue: record,
+		endsAtMs: load.nowMs + (walltimeMs ?? Number.POSITIVE_INFINITY),
+		rooms: [{ room: new Room(record.shapeFor(load.variant)), nodes: nodesPerBlock, onlyFor: undefined }],
+		used: false,
+	});
+	const each = fill(fresh(1), load, tasks, []);
+	if (each === 0) return tasks;
+	const block = fresh(Math.min(allowance, Math.ceil(tasks / each)));
+	queue.allowance -= block.count;
+	queue.started += block.count;
+	blocks.push(block);
+	return tasks - fill(block, load, tasks, blocks);
 }
 
 /** Where it is not known what nodes have, one block will tell; as long as it is on its way all the tasks wait for it. */
-function probe(queue: QueueForecast, _demand: Demand, variant: NodeDemand, tasks: number): number {
+function probe(queue: QueueForecast, { variant }: Load, tasks: number): number {
 	if (queue.record.couldRun(variant) !== "maybe") return tasks;
 	if (queue.started > 0 || queue.live.some(isPending)) return 0;
 	if (queue.live.length > 0 || queue.allowance === 0) return tasks;
@@ -198,62 +219,91 @@ function probe(queue: QueueForecast, _demand: Demand, variant: NodeDemand, tasks
 	return 0;
 }
 
-/** Places up to so many tasks in the block. Returns how many it took. */
-function fill(block: ForecastBlock, demand: Demand, variant: NodeDemand, tasks: number, nowMs: number): number {
-	if (block.rooms.length === 0 || nowMs + demand.expectedMs > block.endsAtMs) return 0;
-	const filled =
-		variant.nodes > 1
-			? fillWhole(block, demand, variant, tasks, nowMs)
-			: fillNodes(block, demand, variant, tasks, nowMs);
-	if (filled > 0) block.used = true;
-	return filled;
+/**
+ * Places up to so many tasks in the blocks; those that are not like the others any more are added to the list. Returns
+ * how many it took.
+ */
+function fill(block: ForecastBlocks, load: Load, tasks: number, blocks: ForecastBlocks[]): number {
+	if (block.rooms.length === 0 || load.nowMs + load.demand.expectedMs > block.endsAtMs) return 0;
+	const filled = fillOne(block.rooms, load, tasks);
+	if (filled === undefined) return 0;
+	const full = Math.min(block.count, Math.floor(tasks / filled.tasks));
+	const rest = full < block.count ? tasks - full * filled.tasks : 0;
+	const untouched = block.count - full - (rest > 0 ? 1 : 0);
+	if (untouched > 0) blocks.push(split(block, untouched));
+	if (rest > 0) {
+		const last = split(block, 1);
+		last.used = true;
+		last.rooms = fillOne(block.rooms, load, rest)?.rooms ?? [];
+		blocks.push(last);
+	}
+	block.rooms = filled.rooms;
+	block.used = true;
+	return full * filled.tasks + rest;
 }
 
-function fillWhole(block: ForecastBlock, demand: Demand, variant: NodeDemand, tasks: number, nowMs: number): number {
-	const able = block.rooms.filter(
-		({ room, onlyFor }) =>
-			room.empty &&
-			couldEverRun(room.shape, variant) &&
-			endsInTime(room.shape, demand.expectedMs, nowMs) &&
-			(onlyFor === undefined || onlyFor === demand.key),
+/** Takes the last so many off. */
+function split(block: ForecastBlocks, count: number): ForecastBlocks {
+	block.count -= count;
+	return { ...block, count, ids: block.ids.splice(block.count) };
+}
+
+interface Filled {
+	readonly tasks: number;
+	readonly rooms: ForecastRoom[];
+}
+
+/** What up to so many tasks leave of the rooms; undefined when there is room for none. */
+function fillOne(rooms: readonly ForecastRoom[], load: Load, tasks: number): Filled | undefined {
+	return load.variant.nodes > 1 ? fillWhole(rooms, load, tasks) : fillNodes(rooms, load, tasks);
+}
+
+const admits = ({ room, onlyFor }: ForecastRoom, { demand, nowMs }: Load): boolean =>
+	(onlyFor === undefined || onlyFor === demand.key) && endsInTime(room.shape, demand.expectedMs, nowMs);
+
+function fillWhole(rooms: readonly ForecastRoom[], load: Load, tasks: number): Filled | undefined {
+	const { variant } = load;
+	const able = rooms.filter(
+		(entry) => entry.room.empty && couldEverRun(entry.room.shape, variant) && admits(entry, load),
 	);
 	const free = able.reduce((sum, { nodes }) => sum + nodes, 0);
 	const placed = Math.min(tasks, Math.floor(free / variant.nodes));
-	let taken = placed * variant.nodes;
-	for (const entry of able) {
-		const nodes = Math.min(entry.nodes, taken);
-		entry.nodes -= nodes;
-		taken -= nodes;
-	}
-	if (placed > 0) block.rooms = block.rooms.filter(({ nodes }) => nodes > 0);
-	return placed;
+	if (placed === 0) return undefined;
+	let toTake = placed * variant.nodes;
+	const left = rooms.map((entry) => {
+		if (toTake === 0 || !able.includes(entry)) return entry;
+		const taken = Math.min(entry.nodes, toTake);
+		toTake -= taken;
+		return { ...entry, nodes: entry.nodes - taken };
+	});
+	return { tasks: placed, rooms: left.filter(({ nodes }) => nodes > 0) };
 }
 
-function fillNodes(block: ForecastBlock, demand: Demand, variant: NodeDemand, tasks: number, nowMs: number): number {
+function fillNodes(rooms: readonly ForecastRoom[], load: Load, tasks: number): Filled | undefined {
+	const { variant } = load;
 	let left = tasks;
-	const rooms: ForecastRoom[] = [];
-	const keep = (room: Room, nodes: number, onlyFor: string | undefined): void => {
-		if (nodes > 0 && room.workers >= 1 && room.cores >= 1) rooms.push({ room, nodes, onlyFor });
-	};
-	for (const entry of block.rooms) {
-		const { room, nodes, onlyFor } = entry;
-		const each =
-			left > 0 && (onlyFor === undefined || onlyFor === demand.key) && endsInTime(room.shape, demand.expectedMs, nowMs)
-				? room.capacity(variant)
-				: 0;
+	let kept: ForecastRoom[] | undefined;
+	for (const [at, entry] of rooms.entries()) {
+		const each = left > 0 && admits(entry, load) ? entry.room.capacity(variant) : 0;
 		if (each === 0) {
-			rooms.push(entry);
+			kept?.push(entry);
 			continue;
 		}
-		const filledNodes = Math.min(nodes, Math.floor(left / each));
-		const rest = filledNodes < nodes ? left - filledNodes * each : 0;
-		keep(after(room, variant, each), filledNodes, onlyFor);
-		if (rest > 0) keep(after(room, variant, rest), 1, onlyFor);
-		keep(room, nodes - filledNodes - (rest > 0 ? 1 : 0), onlyFor);
-		left -= filledNodes * each + rest;
+		kept ??= rooms.slice(0, at);
+		const full = Math.min(entry.nodes, Math.floor(left / each));
+		const rest = full < entry.nodes ? left - full * each : 0;
+		for (const [nodes, placed] of [
+			[full, each],
+			[rest > 0 ? 1 : 0, rest],
+			[entry.nodes - full - (rest > 0 ? 1 : 0), 0],
+		] as const) {
+			if (nodes === 0) continue;
+			const room = placed === 0 ? entry.room : after(entry.room, variant, placed);
+			if (room.workers >= 1 && room.cores >= 1) kept.push({ room, nodes, onlyFor: entry.onlyFor });
+		}
+		left -= full * each + rest;
 	}
-	block.rooms = rooms;
-	return tasks - left;
+	return kept && { tasks: tasks - left, rooms: kept };
 }
 
 function after(room: Room, variant: NodeDemand, tasks: number): Room {
@@ -262,7 +312,7 @@ function after(room: Room, variant: NodeDemand, tasks: number): Room {
 	return copy;
 }
 
-function blocksToStart(queue: QueueForecast, nodes: Nodes, used: ReadonlySet<string | undefined>): number {
+function blocksToStart(queue: QueueForecast, nodes: Nodes, used: ReadonlySet<string>): number {
 	const { record, view, live, started, allowance } = queue;
 	const needed = live.filter(
 		({ id, state }) => used.has(id) || (state === "active" && nodes.idleSinceMs(id) === undefined),
@@ -274,7 +324,7 @@ function blocksToStart(queue: QueueForecast, nodes: Nodes, used: ReadonlySet<str
 }
 
 /** Those that have not been needed for a while, beyond the blocks that there are to be. */
-function pendingToCancel(queue: QueueForecast, used: ReadonlySet<string | undefined>, input: ScalingInput): string[] {
+function pendingToCancel(queue: QueueForecast, used: ReadonlySet<string>, input: ScalingInput): string[] {
 	const { live, view, record } = queue;
 	const since = input.unneededSinceMs;
 	const spare: string[] = [];
@@ -295,7 +345,7 @@ function pendingToCancel(queue: QueueForecast, used: ReadonlySet<string | undefi
 function idleToDrain(
 	queue: QueueForecast,
 	nodes: Nodes,
-	used: ReadonlySet<string | undefined>,
+	used: ReadonlySet<string>,
 	live: number,
 	nowMs: number,
 ): string[] {

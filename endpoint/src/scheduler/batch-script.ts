@@ -8,13 +8,13 @@ import { shellWord } from "./shell-word.ts";
  * Throws {@link SubmitRejected} when a name in the header would end its line: what follows would be read by a shell.
  *
  * @param header lines of the scheduler's own directives, without an end of line
- * @param natural what `launcher: auto` means here
+ * @param natural what `launcher: auto` means here: a launcher, or the last lines for one of the scheduler's own
  * @param last directives that no line of `schedulerOptions` may change, for schedulers where the last one counts
  */
 export function batchScript(
 	spec: BlockSpec,
 	header: readonly string[],
-	natural: Exclude<LauncherName, "auto">,
+	natural: Exclude<LauncherName, "auto"> | ((spec: BlockSpec) => string),
 	last: readonly string[] = [],
 ): string {
 	for (const line of [...header, ...last])
@@ -29,6 +29,8 @@ export function batchScript(
 			? []
 			: [`export ERRAND_BLOCK_ENDS_AT_MS=$(( ($(date +%s) + ${Math.floor(queue.walltimeMs / 1000)}) * 1000 ))`];
 	const own = queue.schedulerOptions.split("\n").filter((line) => line.trim() !== "");
+	const launcher = queue.launcher === "auto" ? natural : queue.launcher;
+	const launch = typeof launcher === "function" ? launcher(spec) : launchText(launcher, spec);
 	const lines = [
 		"#!/bin/bash",
 		...header,
@@ -38,7 +40,7 @@ export function batchScript(
 		...end,
 		...exports,
 		...(spec.workerInit.trim() === "" ? [] : [spec.workerInit.trimEnd()]),
-		launchText(queue.launcher === "auto" ? natural : queue.launcher, spec),
+		launch,
 	];
 	return `${lines.join("\n")}\n`;
 }

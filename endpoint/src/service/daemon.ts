@@ -354,7 +354,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 				...(trouble !== "" && { trouble }),
 				...(paused !== undefined && { paused }),
 				blocks: summarizeAll(supervisor.blocks, (id) => attachments.count(id)),
-				waiting: [],
+				waiting: interchange.waiting(scaling.view(), steadyMs()),
 			};
 		},
 	});

@@ -1,36 +1,76 @@
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { type EndpointSummary, endpointRegistration } from "@errand/proto/rest";
 import * as z from "zod";
 import type { Client } from "../../src/index.ts";
-import { findProgram, runProgram } from "../child-program.ts";
-import { endpointFiles, readCredentials, writeCredentials } from "../endpoint-files.ts";
+import { Complaint } from "../complaint.ts";
+import type { Context } from "../context.ts";
+import { type EndpointFiles, endpointFiles, readCredentials, writeCredentials } from "../endpoint-files.ts";
+import { type Answers, completeAnswers, initialiseEndpoint, surveyEndpoint } from "../endpoint-survey.ts";
 import { makePrivateDirectory } from "../home.ts";
 import { verb } from "../verb.ts";
+
+const schedulers = [
+	"local",
+	"slurm",
+	"pbs",
+	"torque",
+	"gridengine",
+	"lsf",
+	"htcondor",
+	"flux",
+	"kubernetes",
+	"ssh",
+] as const;
+
+const input = z.object({
+	name: endpointRegistration.shape.endpoint_name,
+	site: z.string().min(1).optional(),
+	scheduler: z.enum(schedulers).optional(),
+	detect: z.boolean().default(false),
+	account: z.string().optional(),
+	queue: z.string().optional(),
+	walltime: z.string().optional(),
+	set: z.array(z.string().regex(/^[a-z_.]+=/, "is written SETTING=VALUE, like max_blocks=4")).default([]),
+	displayName: z.string().max(256).optional(),
+	newKey: z.boolean().default(false),
+});
+type Input = z.infer<typeof input>;
 
 export const endpointConfigure = verb({
 	name: "endpoint configure",
 	summary: "Register an endpoint with the cloud and write its directory on this machine",
-	arguments: [{ name: "name", summary: "its name, your own choice" }],
+	arguments: [{ name: "name", summary: "your own choice; the name of a site that we know takes that site's settings" }],
 	options: [
-		{ flags: "--scheduler <scheduler>", summary: "who gives nodes (default local: this machine)", choices: ["local"] },
+		{ flags: "--site <site>", summary: "a site that we know (docs/sites), or the path of a description of your own" },
+		{
+			flags: "--scheduler <scheduler>",
+			summary: "who gives nodes (default: whoever answers here)",
+			choices: schedulers,
+		},
+		{ flags: "--account <account>", summary: "who pays" },
+		{ flags: "--queue <queue>", summary: "the scheduler's queue or partition" },
+		{ flags: "--walltime <duration>", summary: "how long one block may last, like 2h" },
+		{ flags: "--set <setting=value>", summary: "any other setting of config.yaml; may be said again", repeats: true },
+		{ flags: "--detect", summary: "ask the schedulers of this machine, whatever the name is" },
 		{ flags: "--display-name <text>", summary: "how it is shown to people" },
 		{ flags: "--new-key", summary: "make a new key; the old one stops working" },
 	],
 	examples: [
 		["errand endpoint configure local", "this machine; then: errand endpoint start local"],
+		["errand endpoint configure polaris --account MyProject", "on a login node of Polaris, whose settings we know"],
+		["errand endpoint configure cluster", "asks the scheduler that answers here, and you for the rest"],
+		["errand endpoint configure big --site frontier --account ABC123 --set max_blocks=4", "without a question"],
 		["errand endpoint configure local", "typed again: changes nothing that is right, repairs what is missing"],
 	],
-	input: z.object({
-		name: endpointRegistration.shape.endpoint_name,
-		scheduler: z.enum(["local"]).default("local"),
-		displayName: z.string().max(256).optional(),
-		newKey: z.boolean().default(false),
-	}),
+	input,
 	output: z.object({
 		id: z.uuid(),
 		name: z.string(),
 		directory: z.string(),
 		config: z.string(),
+		/** Of what the configuration was made; null when it was there already. */
+		made_for: z.string().nullable(),
 		cloud_url: z.string(),
 		new_key: z.boolean(),
 	}),
@@ -40,34 +80,25 @@ export const endpointConfigure = verb({
 			["endpoint", screen.style("bold", value.name)],
 			["id", value.id],
 			["cloud", value.cloud_url],
-			["settings", value.config],
+			["settings", `${value.config}${value.made_for === null ? "" : ` (for ${value.made_for})`}`],
 		]);
-		screen.note(`Next: errand endpoint start ${value.name}`);
+		if (value.made_for !== null && value.made_for !== "this machine")
+			screen.note(`Next: errand endpoint doctor ${value.name} --canary`);
+		screen.note(
+			`${value.made_for === null || value.made_for === "this machine" ? "Next" : "Then"}: errand endpoint start ${value.name}`,
+		);
 	},
 	ids: (value) => [value.id],
-	async *run(context, { name, scheduler, displayName, newKey }) {
+	async *run(context, typed) {
+		const { name, displayName, newKey } = typed;
 		const client = await context.client();
 		const files = endpointFiles(context.home, name);
+		const madeFor = await writeConfig(context, files, typed);
 		const known = readCredentials(files);
 		const registered = known?.cloud_url === client.cloudUrl ? await findEndpoint(client, known.endpoint_id) : undefined;
 		// A registration ends the connections of a daemon that runs: what is right already is left alone.
 		const asIs = registered?.name === name && (displayName ?? registered.display_name) === registered.display_name;
 		const id = asIs ? registered.id : await register(client, name, displayName);
-		makePrivateDirectory(context.home.endpoints);
-		makePrivateDirectory(files.directory);
-		if (!existsSync(files.config))
-			runProgram({
-				name: "errand-endpoint init",
-				program: findProgram("endpoint", context.environment),
-				arguments: [
-					"init",
-					files.directory,
-					"--name",
-					name,
-					...(scheduler === "local" ? [] : ["--scheduler", scheduler]),
-				],
-				environment: context.environment,
-			});
 		const keyIsGood = !newKey && known?.endpoint_id === id && known.cloud_url === client.cloudUrl;
 		if (!keyIsGood) {
 			const key = await client.makeEndpointKey(id);
@@ -78,11 +109,42 @@ export const endpointConfigure = verb({
 			name,
 			directory: files.directory,
 			config: files.config,
+			made_for: madeFor ?? null,
 			cloud_url: client.cloudUrl,
 			new_key: !keyIsGood,
 		};
 	},
 });
+
+/** What the configuration was made for; undefined when there is one, which stays as the person left it. */
+async function writeConfig(context: Context, files: EndpointFiles, typed: Input): Promise<string | undefined> {
+	const { name, scheduler, detect } = typed;
+	const said = answersOf(typed);
+	if (existsSync(files.config)) {
+		if (typed.site === undefined && scheduler === undefined && !detect && Object.keys(said).length === 0)
+			return undefined;
+		throw new Complaint("conflict", `${files.config} is there already, and is not overwritten`, {
+			next: `edit it, or remove it and say this again`,
+		});
+	}
+	const site = typed.site?.includes("/") ? resolve(context.workingDirectory, typed.site) : typed.site;
+	const found = surveyEndpoint(context, { name, site, scheduler, detect });
+	for (const sentence of [...found.found, ...found.notes]) context.note(sentence);
+	const answers = await completeAnswers(context, found, said);
+	makePrivateDirectory(context.home.endpoints);
+	makePrivateDirectory(files.directory);
+	initialiseEndpoint(context, files.directory, { name, found, answers });
+	return found.title;
+}
+
+function answersOf({ account, queue, walltime, set }: Input): Answers {
+	return {
+		...Object.fromEntries(set.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)])),
+		...(account !== undefined && { account }),
+		...(queue !== undefined && { queue }),
+		...(walltime !== undefined && { walltime }),
+	};
+}
 
 async function register(client: Client, name: string, displayName: string | undefined): Promise<string> {
 	const { endpoint_id: id } = await client.registerEndpoint({

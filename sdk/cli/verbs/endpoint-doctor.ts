@@ -9,33 +9,45 @@ export const endpointDoctor = verb({
 	name: "endpoint doctor",
 	summary: "Look for what keeps an endpoint of this machine from working",
 	arguments: [{ name: "name", summary: "a configured endpoint", completes: "local-endpoint" }],
-	examples: [
-		["errand endpoint doctor local", "checks files, key, cloud, broker and runtimes; exit status 1 on a fault"],
+	options: [
+		{ flags: "--canary", summary: "also send one small block through the real scheduler, with two tasks in it" },
+		{ flags: "--queue <queue>", summary: "of the endpoint's queues, the canary's (default: the first)" },
+		{ flags: "--timeout <duration>", summary: "so long the canary may wait for its turn (default 10m)" },
 	],
-	input: z.object({ name: z.string() }),
+	examples: [
+		["errand endpoint doctor local", "checks files, key, cloud, clock, broker and runtimes; exit status 1 on a fault"],
+		["errand endpoint doctor polaris --canary", "and whether a batch job starts, finds its way back and runs tasks"],
+	],
+	input: z.object({
+		name: z.string(),
+		canary: z.boolean().default(false),
+		queue: z.string().optional(),
+		timeout: z.string().default("10m"),
+	}),
 	output: checks,
 	json: "document",
 	show: showChecks,
 	ids: failedChecks,
 	exit: exitOfChecks,
-	async *run(context, { name }) {
+	async *run(context, { name, canary, queue, timeout }) {
 		const files = configuredEndpoint(context.home, name);
+		let online = runningEndpoint(files) !== undefined;
+		const registration = async (): Promise<string> => {
+			const client = await context.client();
+			const { id, status } = await client.getEndpoint(readCredentials(files)?.endpoint_id ?? files.name);
+			online ||= status === "online";
+			return `${client.cloudUrl} knows it as ${id}, ${status}`;
+		};
 		const rows = [
 			privacyCheck("directory", files.directory),
 			privacyCheck("credentials", files.credentials),
-			await tryCheck("registration", () => registration(context, files), `errand endpoint configure ${name}`),
+			await tryCheck("registration", registration, `errand endpoint configure ${name}`),
 			processCheck(files),
 		];
-		yield { checks: [...rows, ...daemonChecks(context, files)] };
+		const words = canary ? ["--canary", "--timeout", timeout, ...(queue === undefined ? [] : ["--queue", queue])] : [];
+		yield { checks: [...rows, ...daemonChecks(context, files, [...words, ...(online ? ["--online"] : [])])] };
 	},
 });
-
-async function registration(context: Context, files: EndpointFiles): Promise<string> {
-	const client = await context.client();
-	const credentials = readCredentials(files);
-	const { id, status } = await client.getEndpoint(credentials?.endpoint_id ?? files.name);
-	return `${client.cloudUrl} knows it as ${id}, ${status}`;
-}
 
 function processCheck(files: EndpointFiles): Check {
 	const running = runningEndpoint(files);
@@ -51,14 +63,15 @@ function processCheck(files: EndpointFiles): Check {
 const report = z.object({ checks: z.array(check) });
 
 /** The daemon's own doctor: what only it knows. Its exit status 1 says that it found a fault. */
-function daemonChecks(context: Context, files: EndpointFiles): Check[] {
+function daemonChecks(context: Context, files: EndpointFiles, words: readonly string[]): Check[] {
 	const name = "daemon";
 	try {
 		const text = runProgram({
 			name: "errand-endpoint doctor",
 			program: findProgram("endpoint", context.environment),
-			arguments: ["doctor", files.directory, "--json"],
+			arguments: ["doctor", files.directory, "--json", ...words],
 			environment: context.environment,
+			tells: true,
 			accepts: [1],
 		});
 		return report.parse(JSON.parse(text)).checks;

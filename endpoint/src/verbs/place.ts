@@ -1,0 +1,14 @@
+/** What every verb of `errand-endpoint` is given. */
+import type { EndpointConfig } from "../config/config.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { Logger } from "../service/logger.ts";
+
+export interface Place {
+	/** The endpoint's. */
+	readonly directory: string;
+	readonly version: string;
+	/** The manager's main file. */
+	readonly managerProgram: string;
+	/** Throws when this version does not have the configured scheduler. */
+	readonly openScheduler: (config: EndpointConfig, directory: string, log: Logger) => Scheduler;
+}
