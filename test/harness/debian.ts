@@ -1,10 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { unlink, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** While it is there, Debian's packages do not start their services; tests start what they need themselves. */
 const policyFile = "/usr/sbin/policy-rc.d";
+/** The lock of the lists of packages cannot be waited for otherwise. */
+const lockRetryMs = 1_000;
+const lockTries = 300;
 
 async function run(command: string, args: readonly string[]): Promise<{ code: number; output: string }> {
 	const child = spawn(command, args, {
@@ -27,6 +31,15 @@ async function isInstalled(name: string): Promise<boolean> {
 	return code === 0 && /^Status: install ok installed$/m.test(output);
 }
 
+/** Another suite may be installing too: it is waited for. */
+async function apt(words: readonly string[]): Promise<{ code: number; output: string }> {
+	for (let tries = 0; ; tries++) {
+		const result = await run("apt-get", ["-o", "DPkg::Lock::Timeout=300", ...words]);
+		if (result.code === 0 || tries === lockTries || !/could not get lock/i.test(result.output)) return result;
+		await delay(lockRetryMs);
+	}
+}
+
 /**
  * Installs what is missing, as root, without starting any service. Throws when it cannot: a suite that needs the packages
  * and does not have them has failed.
@@ -42,16 +55,15 @@ export async function ensureDebianPackages(names: readonly string[]): Promise<vo
 	const ownPolicy = !existsSync(policyFile);
 	if (ownPolicy) await writeFile(policyFile, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
 	try {
-		const install = (): ReturnType<typeof run> =>
-			run("apt-get", ["install", "--yes", "--no-install-recommends", ...missing]);
+		const install = (): ReturnType<typeof run> => apt(["install", "--yes", "--no-install-recommends", ...missing]);
 		let result = await install();
 		if (result.code !== 0) {
-			await run("apt-get", ["update"]);
+			await apt(["update"]);
 			result = await install();
 		}
 		if (result.code !== 0)
 			throw new Error(`apt-get could not install ${missing.join(" ")}: ${result.output.slice(-2000)}`);
 	} finally {
-		if (ownPolicy) await unlink(policyFile);
+		if (ownPolicy) await rm(policyFile, { force: true });
 	}
 }

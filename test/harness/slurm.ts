@@ -17,6 +17,15 @@ const cgroups = "/sys/fs/cgroup";
 const startTimeoutMs = 20_000;
 const lookMs = 30;
 
+/** With control groups nothing that a job started survives it; without, what left its session does. */
+export const tracksByControlGroup = process.getuid?.() === 0 && existsSync(join(cgroups, "freezer"));
+
+/** Those that a test which failed has left; they end with the test program. */
+const alive = new Set<ChildProcess>();
+process.on("exit", () => {
+	for (const child of alive) child.kill("SIGKILL");
+});
+
 export interface SlurmOptions {
 	/** 4 unless said. */
 	readonly nodes?: number;
@@ -88,7 +97,6 @@ class PrivateSlurm implements TestSlurm {
 	readonly #network: NodeNetwork | undefined;
 	readonly #ports: readonly number[];
 	readonly #daemons = new Map<string, ChildProcess>();
-	readonly #tracksByCgroup = process.getuid?.() === 0 && existsSync(join(cgroups, "freezer"));
 
 	constructor(directory: string, nodes: readonly string[], network: NodeNetwork | undefined, ports: readonly number[]) {
 		this.directory = directory;
@@ -130,7 +138,7 @@ class PrivateSlurm implements TestSlurm {
 
 	#configuration({ lines = [], siteRules }: SlurmOptions): string {
 		const user = userInfo().username;
-		const byCgroup = this.#tracksByCgroup;
+		const byCgroup = tracksByControlGroup;
 		const head = hostname();
 		return [
 			"ClusterName=errand",
@@ -178,7 +186,7 @@ class PrivateSlurm implements TestSlurm {
 				(node, i) =>
 					`NodeName=${node} NodeHostname=${this.#network ? node : head} NodeAddr=${this.#network?.addressOf(node) ?? "127.0.0.1"} Port=${this.#ports[i + 1]}`,
 			),
-			"PartitionName=debug Nodes=ALL Default=YES MaxTime=30 DefaultTime=5 State=UP",
+			"PartitionName=debug Nodes=ALL Default=YES PriorityTier=100 MaxTime=30 DefaultTime=5 State=UP",
 			"PartitionName=long Nodes=ALL MaxTime=1-00:00:00 DefaultTime=60 State=UP",
 			`PartitionName=single Nodes=${this.nodes[0]} MaxNodes=1 MaxTime=10 State=UP`,
 			"PartitionName=closed Nodes=ALL MaxTime=10 State=DOWN",
@@ -224,7 +232,11 @@ class PrivateSlurm implements TestSlurm {
 			stdio: "ignore",
 			env: { PATH: process.env.PATH, LC_ALL: "C", ...this.environment },
 		});
-		child.once("exit", () => this.#daemons.get(name) === child && this.#daemons.delete(name));
+		alive.add(child);
+		child.once("exit", () => {
+			alive.delete(child);
+			if (this.#daemons.get(name) === child) this.#daemons.delete(name);
+		});
 		this.#daemons.set(name, child);
 	}
 
@@ -318,10 +330,11 @@ class PrivateSlurm implements TestSlurm {
 	async stop(): Promise<void> {
 		for (const name of [...this.#daemons.keys()].filter((one) => one !== "munged")) await this.#end(name, "SIGKILL");
 		// What jobs started goes on without its daemon: until nothing starts anything any more.
-		for (let pids = this.processesLeft(); pids.length > 0; pids = this.processesLeft()) {
-			for (const pid of pids) kill(pid);
-			await delay(lookMs);
-		}
+		await this.#until("what jobs started is gone", async () => {
+			const left = this.processesLeft();
+			for (const pid of left) kill(pid);
+			return left.length === 0;
+		});
 		await this.#end("munged", "SIGTERM");
 		for (const node of this.nodes)
 			for (const root of cgroupsOf(node))

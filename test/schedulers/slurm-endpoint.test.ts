@@ -20,7 +20,6 @@ max_blocks: 1
 idle_timeout: 2s
 poll_interval: 1s
 command_timeout: 8s
-link_addresses: ["127.0.0.1"]
 `;
 const patient = { timeout: 60_000, interval: 100 };
 
@@ -40,17 +39,17 @@ describe("an endpoint on a real Slurm", { timeout: 120_000 }, () => {
 	});
 
 	/** Numbers of all jobs that the endpoint ever had, and of those that have not ended. */
-	async function jobsOf(endpoint: TestEndpoint, ...states: string[]): Promise<string[]> {
-		const lines = await slurm.command("squeue", "--noheader", `--format=%i %Z`, ...states);
+	async function jobsOf(endpoint: TestEndpoint, on = slurm, ...states: string[]): Promise<string[]> {
+		const lines = await on.command("squeue", "--noheader", `--format=%i %Z`, ...states);
 		return lines.split("\n").flatMap((line) => {
 			const [number = "", directory] = line.split(" ");
 			return directory === endpoint.directory ? [number] : [];
 		});
 	}
-	const everyJobOf = (endpoint: TestEndpoint) => jobsOf(endpoint, "--states=all");
+	const everyJobOf = (endpoint: TestEndpoint) => jobsOf(endpoint, slurm, "--states=all");
 
 	/** An endpoint whose sbatch, when the file `hang` is there, submits and then neither answers nor ends. */
-	async function open(name: string, more = "") {
+	async function open(name: string, more = "", on = slurm) {
 		const bin = join(cloud.home, "bin", name);
 		const at = (file: string) => join(bin, file);
 		mkdirSync(bin, { recursive: true });
@@ -69,14 +68,14 @@ exec sleep 1000
 		const endpoint = await TestEndpoint.start(cloud, client, {
 			name,
 			config: `${config}${more}`,
-			environment: { ...slurm.environment, PATH: `${bin}:${process.env.PATH}` },
+			environment: { ...on.environment, PATH: `${bin}:${process.env.PATH}` },
 		});
 		const executor = new Executor({ endpoint: name, client });
 		closeLater(async () => {
 			await executor.close();
 			await endpoint.stop();
 			// NEW-9: nothing is left of it, neither in the queue nor on the nodes.
-			expect(await jobsOf(endpoint)).toEqual([]);
+			expect(await jobsOf(endpoint, on)).toEqual([]);
 			await vi.waitFor(() => expect(endpoint.processesLeft()).toEqual([]), patient);
 		});
 		return { endpoint, executor, at };
@@ -167,5 +166,35 @@ exec sleep 1000
 		const task = executor.submit(() => 44);
 		task.catch(() => undefined);
 		await vi.waitFor(async () => expect(await jobsOf(endpoint)).toHaveLength(1), patient);
+	});
+
+	test("a node that is cut off while its job is started anew elsewhere: the first copy is shut out, its task runs to one result", async () => {
+		const apart = await startSlurm({ nodes: 2, network: true });
+		closeLater(() => apart.stop());
+		const own = `
+queues:
+  - name: apart
+    nodes_per_block: 1
+    scheduler_options: "#SBATCH --requeue"
+`;
+		const { endpoint, executor } = await open("apart", own, apart);
+		const at = place("cut-off");
+		const task = executor.submit(hold, at.directory, 0);
+		await at.started(1);
+		const [job = ""] = await jobsOf(endpoint, apart);
+		const first = (await apart.command("squeue", "--noheader", "--format=%N", `--jobs=${job}`)).trim();
+		apart.unplug(first);
+		const state = () => apart.command("squeue", "--noheader", "--states=all", "--format=%T", `--jobs=${job}`);
+		await vi.waitFor(async () => expect((await state()).trim()).toBe("PENDING"), patient);
+		await apart.command("scontrol", "update", `JobId=${job}`, "StartTime=now");
+		// It runs once more, in the manager of the second attempt, while the first copy waits on the node that is cut off.
+		await vi.waitFor(() => expect(at.times()).toEqual([2]), patient);
+		apart.plug(first);
+		at.end();
+		const { node, job: ranIn } = await task;
+		expect(node).not.toBe(first);
+		expect(ranIn).toBe(job);
+		expect(at.times()).toEqual([2]);
+		expect(endpoint.process.output).toContain("blocks: managers are shut out");
 	});
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { SchedulerSilent, SubmitRejected } from "../../endpoint/src/scheduler/scheduler.ts";
 import { queueQuestion } from "../../endpoint/src/scheduler/slurm/states.ts";
 import { isAlive } from "../harness/pids.ts";
-import { startSlurm, type TestSlurm } from "../harness/slurm.ts";
+import { type SlurmOptions, startSlurm, type TestSlurm } from "../harness/slurm.ts";
 import { SlurmBlocks } from "../harness/slurm-blocks.ts";
 
 /** As a site refuses what it does not want; the words are the site's. */
@@ -23,7 +23,7 @@ return slurm.SUCCESS
 /** A line of config.yaml that hands one option to sbatch as it is. */
 const options = (option: string): string => `scheduler_options: "#SBATCH ${option}"`;
 
-describe("jobs on a real Slurm", { timeout: 120_000 }, () => {
+describe("jobs of a real Slurm in trouble", { timeout: 120_000 }, () => {
 	let slurm: TestSlurm;
 	let blocks: SlurmBlocks;
 	beforeAll(async () => {
@@ -176,23 +176,12 @@ describe("jobs on a real Slurm", { timeout: 120_000 }, () => {
 		);
 		await block.until({ state: "ended", end: "preempted" });
 	});
-});
 
-describe("a controller in trouble", { timeout: 120_000 }, () => {
-	let slurm: TestSlurm;
-	let blocks: SlurmBlocks;
-	beforeAll(async () => {
-		slurm = await startSlurm({ nodes: 2 });
-		blocks = new SlurmBlocks(slurm);
-	});
-	afterAll(async () => {
-		await blocks?.close();
-		await slurm?.stop();
-	});
-
-	test("a controller that is down ends no job, not even when a list is empty and all is said to be well", async ({
+	test.concurrent("a controller that is down ends no job, not even when a list is empty and all is said to be well", async ({
 		expect,
 	}) => {
+		await using scene = await open({ nodes: 1 });
+		const { slurm, blocks } = scene;
 		const block = await blocks.submit(blocks.spec());
 		await block.untilLog("up");
 		const bin = join(blocks.directory, "bin");
@@ -210,9 +199,11 @@ describe("a controller in trouble", { timeout: 120_000 }, () => {
 		await block.until({ state: "running" });
 	});
 
-	test("a job that the controller forgot has ended after a while, or when another one has got its number", async ({
+	test.concurrent("a job that the controller forgot has ended after a while, or when another one has got its number", async ({
 		expect,
 	}) => {
+		await using scene = await open({ nodes: 1 });
+		const { slurm, blocks } = scene;
 		await slurm.keepMemory();
 		const waits = options("--begin=now+1hour");
 		const [first, second] = [await blocks.submit(blocks.spec(waits)), await blocks.submit(blocks.spec(waits))];
@@ -227,28 +218,10 @@ describe("a controller in trouble", { timeout: 120_000 }, () => {
 		blocks.nowMs += 60_001;
 		await second.until({ state: "ended", end: "vanished", reason: "Slurm does not know it any more" });
 	});
-});
-
-/** What a site may put before squeue to spare its controller: the heading of the real one, no jobs, and all is well. */
-async function emptyQueue(slurm: TestSlurm, bin: string): Promise<void> {
-	const [heading] = (await slurm.command(...queueQuestion)).split("\n");
-	mkdirSync(bin, { recursive: true });
-	writeFileSync(join(bin, "squeue"), `#!/bin/sh\necho '${heading}'\n`, { mode: 0o755 });
-}
-
-describe("nodes in trouble", { timeout: 120_000 }, () => {
-	let slurm: TestSlurm;
-	let blocks: SlurmBlocks;
-	beforeAll(async () => {
-		slurm = await startSlurm({ nodes: 2, network: true });
-		blocks = new SlurmBlocks(slurm);
-	});
-	afterAll(async () => {
-		await blocks?.close();
-		await slurm?.stop();
-	});
 
 	test.concurrent("a job that is started anew while its first copy lives says so", async ({ expect }) => {
+		await using scene = await open({ nodes: 1, network: true });
+		const { slurm, blocks } = scene;
 		const block = await blocks.submit(blocks.spec(options(`--requeue --nodelist=${slurm.nodes[0]}`)));
 		await block.untilLog("up");
 		const pid = Number(/^up \S+ \S+ (\d+)/m.exec(block.log)?.[1]);
@@ -259,7 +232,9 @@ describe("nodes in trouble", { timeout: 120_000 }, () => {
 	});
 
 	test.concurrent("a block whose node dies has ended by it, and the node is named", async ({ expect }) => {
-		const node = slurm.nodes[1] as string;
+		await using scene = await open({ nodes: 1, network: true });
+		const { slurm, blocks } = scene;
+		const node = slurm.nodes[0] as string;
 		const block = await blocks.submit(blocks.spec(options(`--nodelist=${node}`)));
 		await block.untilLog("up");
 		await slurm.killNode(node);
@@ -270,3 +245,24 @@ describe("nodes in trouble", { timeout: 120_000 }, () => {
 		});
 	});
 });
+
+/** What a site may put before squeue to spare its controller: the heading of the real one, no jobs, and all is well. */
+async function emptyQueue(slurm: TestSlurm, bin: string): Promise<void> {
+	const [heading] = (await slurm.command(...queueQuestion)).split("\n");
+	mkdirSync(bin, { recursive: true });
+	writeFileSync(join(bin, "squeue"), `#!/bin/sh\necho '${heading}'\n`, { mode: 0o755 });
+}
+
+/** A cluster for a test that breaks it. */
+async function open(options: SlurmOptions) {
+	const slurm = await startSlurm(options);
+	const blocks = new SlurmBlocks(slurm);
+	return {
+		slurm,
+		blocks,
+		async [Symbol.asyncDispose]() {
+			await blocks.close();
+			await slurm.stop();
+		},
+	};
+}

@@ -24,7 +24,7 @@ const longestLookMs = 5_000;
 
 /** With these words Slurm has not judged: it was not there. Whether it has the job is open. */
 const silentWords =
-	/unable to contact slurm|socket timed out|connection (refused|timed out|failure|reset)|zero bytes were transmitted|backup controller|standby mode|temporarily unable|communication (connection|shutdown) failure|resource temporarily unavailable|munge|authentication (error|plugin)|problem talking to database|protocol authentication|incompatible|slurm_load_\w+ error: (?!invalid job id)/i;
+	/unable to contact slurm|socket timed out|connection (refused|timed out|failure|reset)|zero bytes were transmitted|transport endpoint|broken pipe|no route to host|network is unreachable|host is down|shutdown|backup controller|standby mode|temporarily unable|communication (connection|shutdown) failure|resource temporarily unavailable|munge|authentication (error|plugin)|problem talking to database|configuration source|failed to fetch config|protocol authentication|incompatible|slurm_load_\w+ error: (?!invalid job id)/i;
 
 export interface SlurmOptions extends SchedulerOptions {
 	/** Variables for Slurm's programs, and for the jobs. */
@@ -161,7 +161,9 @@ export function openSlurmScheduler({
 			const text = slurmScript(spec, directory);
 			const earlier = await known(spec.blockId);
 			if (earlier !== undefined) return earlier;
-			await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
+			await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+				throw new SubmitRejected(`there is no place for the block's log: ${cause.message}`, { cause });
+			});
 			unheard.add(spec.blockId);
 			const answer = await command.run(["sbatch", "--parsable"], text, "the job's");
 			// Sites print greetings before it.

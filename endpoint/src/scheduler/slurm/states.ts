@@ -147,6 +147,8 @@ export function statusOf(job: QueuedJob): JobStatus {
 	};
 }
 
+const lastSignal = 64;
+
 interface Exit {
 	readonly code: number;
 	readonly signal: number;
@@ -158,7 +160,8 @@ const exitOf = (waitStatus: number): Exit => ({ code: (waitStatus >> 8) & 0xff, 
 function endOf(state: string, reason: string, { code, signal }: Exit, nodes: string): JobStatus | undefined {
 	const end = ends[state];
 	if (end === undefined) return undefined;
-	const how = signal > 0 ? `, by signal ${signal}` : code > 0 ? `, with status ${code}` : "";
+	// Of a job that took too much memory Slurm tells of a signal that there is none of.
+	const how = signal > 0 && signal <= lastSignal ? `, by signal ${signal}` : code > 0 ? `, with status ${code}` : "";
 	const why = reason === "" || reason === "NonZeroExitCode" ? "" : ` (${words(reason)})`;
 	const where = end === "node-failure" && nodes !== "" ? ` on ${nodes}` : "";
 	const failed = end !== "completed" || (code === 0 && signal === 0);
