@@ -12,6 +12,7 @@ import { TestEndpoint } from "../harness/endpoint.ts";
 import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
 import { measureEngine } from "./engine.ts";
 import { type Figures, median, percentile, type Run, tableOf } from "./figures.ts";
+import { measureIdleDaemon } from "./idle-daemon.ts";
 import { measureParsl } from "./peers.ts";
 
 const { values: options } = parseArgs({
@@ -166,6 +167,7 @@ const run: Run = {
 	tasks,
 	figures,
 	engine: measureEngine(),
+	idleDaemonPercent: await measureIdleDaemon(),
 	...(options.peers && { parsl: await measureParsl() }),
 };
 console.log(

@@ -46,6 +46,8 @@ export interface Run {
 	readonly figures: readonly Figures[];
 	/** The interchange without anything around it. */
 	readonly engine: EngineFigures;
+	/** Percent of one core that a daemon with twenty blocks and no task takes. */
+	readonly idleDaemonPercent: number;
 	/** A sentence when it could not be had. */
 	readonly parsl?: PeerFigures | string;
 }
@@ -61,7 +63,7 @@ const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const tenths = (value: number): string => value.toFixed(1);
 const none = "–";
 
-type Measured = Partial<Figures> & { readonly engine?: EngineFigures };
+type Measured = Partial<Figures> & { readonly engine?: EngineFigures; readonly idleDaemonPercent?: number };
 type Column = { readonly title: string; readonly of: Measured };
 
 /** The table as Markdown, which reads as well in a terminal. */
@@ -73,6 +75,7 @@ export function tableOf(run: Run): string {
 		...run.figures.map((of) => ({ title: of.deployment, of })),
 		...parsl,
 		{ title: "interchange alone", of: { engine } },
+		{ title: "daemon alone", of: { idleDaemonPercent: run.idleDaemonPercent } },
 	];
 	const rows: [string, ...string[]][] = [];
 	const row = (title: string, value: (figures: Measured) => number | undefined, format = whole): void => {
@@ -114,6 +117,7 @@ export function tableOf(run: Run): string {
 	row("a chain of 500 tasks there: a link (µs)", (f) => f.engine?.chainUs, tenths);
 	row("decision how many blocks are wanted (ms)", (f) => f.engine?.scaleOutMs, tenths);
 	row("decision why each demand waits (ms)", (f) => f.engine?.explainMs, tenths);
+	row("idle with 20 blocks: CPU (% of a core)", (f) => f.idleDaemonPercent, tenths);
 
 	const cells = [["", ...columns.map((column) => column.title)], ...rows];
 	const widths = (cells[0] as string[]).map((_, at) => Math.max(...cells.map((line) => (line[at] ?? "").length)));

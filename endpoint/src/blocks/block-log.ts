@@ -20,7 +20,9 @@ export async function tailOfLog(path: string, secrets: readonly string[]): Promi
 			.split("\n")
 			.map((line) => readable(line.trim()))
 			.filter((line) => line !== "");
-		return lines.slice(-tailLines).join("; ").slice(-tailCharacters);
+		// What a manager says again and again is said once.
+		const said = [...new Set(lines.toReversed())].toReversed();
+		return said.slice(-tailLines).join("; ").slice(-tailCharacters);
 	} catch {
 		return "";
 	} finally {
@@ -32,9 +34,9 @@ export async function tailOfLog(path: string, secrets: readonly string[]): Promi
 function readable(line: string): string {
 	if (!line.startsWith("{")) return line;
 	try {
-		const { msg, reason, address, addresses, err } = JSON.parse(line) as Record<string, unknown>;
+		const { msg, address, failure, reason, err } = JSON.parse(line) as Record<string, unknown>;
 		if (typeof msg !== "string") return line;
-		const more = [address, addresses, reason, (err as { message?: unknown } | undefined)?.message]
+		const more = [address, failure, reason, (err as { message?: unknown } | undefined)?.message]
 			.filter((value) => value !== undefined)
 			.map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
 		return more.length === 0 ? msg : `${msg} (${more.join(", ")})`;

@@ -4,9 +4,9 @@
  */
 
 /** Blocks in a row of which no manager ever came. */
-export const failedStartsLimit = 3;
+const failedStartsLimit = 3;
 /** Submissions in a row that the scheduler refused. */
-export const failedSubmitsLimit = 10;
+const failedSubmitsLimit = 10;
 /** The wait after the first failure; doubled for each more in a row, to the longest. */
 const firstWaitMs = 1_000;
 const longestWaitMs = 300_000;

@@ -22,9 +22,11 @@ const places: { readonly [State in JobStatus["state"]]?: "submitted" | "held" | 
 	running: "starting",
 	suspended: "starting",
 };
+const waiting: ReadonlySet<JobStatus["state"]> = new Set(["pending", "held"]);
 const withNodes: ReadonlySet<JobStatus["state"]> = new Set(["running", "suspended", "ending"]);
 
-export function hear(before: Block, status: JobStatus, nowMs: number): JobNews {
+/** @param askedMs when the scheduler was asked: what has happened since, it could not know */
+export function hear(before: Block, status: JobStatus, nowMs: number, askedMs = nowMs): JobNews {
 	const jobId = jobOf(before);
 	if (jobId === undefined) return { block: before };
 	if (status.state === "ended") {
@@ -36,14 +38,19 @@ export function hear(before: Block, status: JobStatus, nowMs: number): JobNews {
 	}
 	const { state, reason, expectedStartMs, restarts = 0 } = status;
 	const says = reason === "" ? "" : ` (${reason})`;
-	let block: Block = { ...before, told: { state, reason, expectedStartMs, atMs: nowMs } };
+	let block: Block = { ...before, told: { state, reason, expectedStartMs, atMs: askedMs } };
 	let fence: JobNews["fence"];
 	if (restarts > block.attempt) {
 		block = newAttempt(block, restarts, nowMs);
 		fence = { before: restarts, reason: `the scheduler has started its job anew${says}` };
 	}
 	const place = places[state];
-	if (place !== "starting" && place !== undefined && before.runningSinceMs !== undefined) {
+	const waits = place === "submitted" || place === "held";
+	if (waits && before.runningSinceMs !== undefined) {
+		// A manager may come faster than an answer: that it waits must be said by one who knew that it ran, or twice.
+		const knew = withNodes.has(before.told.state ?? "unknown");
+		const again = before.told.atMs > before.runningSinceMs && waiting.has(before.told.state ?? "unknown");
+		if (!knew && !again && fence === undefined) return { block };
 		// It had nodes and waits again: what still runs of it does so where the scheduler has given up the node.
 		fence ??= { before: undefined, reason: `the scheduler has queued its job again${says}` };
 		block = {

@@ -1,5 +1,7 @@
 /** How often the scheduler is asked: politely, later and later while it is silent. On a steady clock that is given. */
 
+/** However much happens, two questions are not nearer to each other than this. */
+const pollSpacingMs = 5_000;
 /** Two blocks in a row may not be submitted faster than this … */
 const submitEveryMs = 2_000;
 /** … but so many may at once. */
@@ -18,6 +20,7 @@ export interface PaceOptions {
 export class Pace {
 	readonly #options: PaceOptions;
 	#pollAtMs: number;
+	#polledMs = Number.NEGATIVE_INFINITY;
 	#quietUntilMs = 0;
 	#silences = 0;
 	#submits = submitBurst;
@@ -40,10 +43,13 @@ export class Pace {
 
 	/** Something has happened of which the scheduler knows more: asks within this time, if that is sooner. */
 	pollWithin(ms: number, nowMs: number): void {
-		this.#pollAtMs = Math.min(this.#pollAtMs, nowMs + ms);
+		const spaced = this.#options.polite ? Math.max(nowMs + ms, this.#polledMs + pollSpacingMs) : nowMs + ms;
+		this.#pollAtMs = Math.min(this.#pollAtMs, spaced);
 	}
 
-	polled(nowMs: number): void {
+	/** All is known for now: it was asked, or there was nothing to ask for. */
+	polled(nowMs: number, asked = true): void {
+		if (asked) this.#polledMs = nowMs;
 		this.#pollAtMs = nowMs + this.#jittered(this.#options.pollIntervalMs);
 	}
 

@@ -3,9 +3,9 @@ import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BlockSpec, Scheduler } from "../scheduler/scheduler.ts";
 
-/** Of ended blocks, so many scripts are kept. */
+/** Of ended blocks, so many scripts and logs are kept. */
 const keptScripts = 20;
-const ending = ".script";
+const keptLogs = 100;
 
 /** What stands in a shown script where a secret was. */
 export const secretPlaceholder = "(the token of the block)";
@@ -26,20 +26,25 @@ const folderOf = (directory: string): string => join(directory, "blocks");
 
 export async function keepScript(directory: string, scheduler: Scheduler, spec: BlockSpec): Promise<void> {
 	await mkdir(folderOf(directory), { recursive: true, mode: 0o700 });
-	const path = join(folderOf(directory), `${spec.blockId}${ending}`);
+	const path = join(folderOf(directory), `${spec.blockId}.script`);
 	await writeFile(path, scheduler.script(withoutSecrets(spec)), { mode: 0o600 });
 }
 
-/** Removes the oldest, but none of blocks that live. */
-export async function thinScripts(directory: string, living: ReadonlySet<string>): Promise<void> {
-	const folder = folderOf(directory);
-	const names = (await readdir(folder).catch(() => [])).filter(
-		(name) => name.endsWith(ending) && !living.has(name.slice(0, -ending.length)),
-	);
-	if (names.length <= keptScripts) return;
+/** Removes the oldest scripts and logs of blocks that have ended. */
+export async function thinPapers(directory: string, living: ReadonlySet<string>): Promise<void> {
+	await thin(folderOf(directory), /^(.*)\.script$/, keptScripts, living);
+	await thin(join(directory, "logs"), /^block-(.*)\.log$/, keptLogs, living);
+}
+
+async function thin(folder: string, paper: RegExp, kept: number, living: ReadonlySet<string>): Promise<void> {
+	const names = (await readdir(folder).catch(() => [])).filter((name) => {
+		const block = paper.exec(name)?.[1];
+		return block !== undefined && !living.has(block);
+	});
+	if (names.length <= kept) return;
 	const dated = await Promise.all(
 		names.map(async (name) => ({ name, ms: (await stat(join(folder, name)).catch(() => undefined))?.mtimeMs ?? 0 })),
 	);
 	dated.sort((a, b) => b.ms - a.ms);
-	await Promise.all(dated.slice(keptScripts).map(({ name }) => rm(join(folder, name), { force: true })));
+	await Promise.all(dated.slice(kept).map(({ name }) => rm(join(folder, name), { force: true })));
 }

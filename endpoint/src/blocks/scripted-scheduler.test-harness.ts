@@ -17,6 +17,8 @@ export class ScriptedScheduler implements Scheduler {
 	readonly calls: { readonly what: "submit" | "poll" | "cancel" | "list"; readonly atMs: number }[] = [];
 	/** It answers nothing, or this. */
 	silence: Error | undefined;
+	/** It answers when this is over. */
+	slowness: Promise<void> | undefined;
 	/** It has the job although it does not say so. */
 	submitsSilently = false;
 	/** Its words about every submission. */
@@ -109,7 +111,7 @@ export class ScriptedScheduler implements Scheduler {
 		this.overlapped ||= this.#busy;
 		this.#busy = true;
 		this.calls.push({ what, atMs: this.#nowMs() });
-		await new Promise((resolve) => setImmediate(resolve));
+		await (this.slowness ?? new Promise((resolve) => setImmediate(resolve)));
 		this.#busy = false;
 		if (this.silence === undefined) return answer();
 		if (this.submitsSilently && what === "submit") answer();

@@ -2,7 +2,7 @@
 import { type BlockSummary, toldBlocks } from "@errand/proto/rest";
 import { type Block, jobOf } from "./block.ts";
 
-export function summarize(block: Block, managers: number): BlockSummary {
+function summarize(block: Block, managers: number): BlockSummary {
 	const { state, told } = block;
 	const waits = state.at === "submitted" || state.at === "held";
 	return {

@@ -25,7 +25,7 @@ export interface SupervisorOptions {
 	readonly log: Logger;
 }
 
-export interface SupervisorEvents {
+interface SupervisorEvents {
 	/** All managers of the block are dead. `announced`: what they lost by it is not the tasks' fault. */
 	ended(blockId: string, reason: string, announced: boolean): void;
 	/** Its managers of attempts before this one are to be shut out; undefined: all that have come so far. */

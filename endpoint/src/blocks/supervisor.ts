@@ -14,7 +14,7 @@ import { LoneBlocks } from "./lone-blocks.ts";
 import { Pace } from "./pace.ts";
 import { RunawayGuard } from "./runaway-guard.ts";
 import { SchedulerTurns } from "./scheduler-turns.ts";
-import { keepScript, thinScripts } from "./script-file.ts";
+import { keepScript, thinPapers } from "./script-file.ts";
 import type { SupervisorOptions, SupervisorView } from "./supervision.ts";
 
 /** After a submit or a lost manager the scheduler is asked within this. */
@@ -239,6 +239,7 @@ export class BlockSupervisor {
 	/** After a start: what the scheduler has of ours, and what the list says, are made one. */
 	async #reconcile(): Promise<void> {
 		const { scheduler, log, clock } = this.#options;
+		const askedMs = clock.wallMs();
 		const living = await scheduler.listOurs();
 		const { jobs } = this.#list;
 		const known = jobs.length === 0 ? new Map<JobId, JobStatus>() : await scheduler.poll(jobs);
@@ -257,14 +258,14 @@ export class BlockSupervisor {
 			if (block.state.at === "draining" && this.#options.managersOf(block.id) === 0)
 				this.#unwanted.set(block.id, { end: endedByUs(block.state.reason), graceMs: endGraceMs });
 			log.info({ block: block.id, job }, "blocks: a block of an earlier daemon goes on");
-			if (status) this.#hear(job, status);
+			if (status) this.#hear(job, status, askedMs);
 		}
 		if (living.size > 0) {
 			log.warn({ jobs: [...living.values()] }, "blocks: jobs of this endpoint that nobody knows are ended");
 			await scheduler.cancel([...living.values()], endGraceMs);
 		}
 		this.#reconciled = true;
-		this.#pace.polled(clock.steadyMs());
+		this.#pace.polled(clock.steadyMs(), jobs.length > 0);
 		this.#saveSoon();
 	}
 
@@ -311,21 +312,19 @@ export class BlockSupervisor {
 
 	async #poll(): Promise<void> {
 		const { scheduler, clock } = this.#options;
+		const askedMs = clock.wallMs();
 		const states = await scheduler.poll(this.#list.jobs);
 		this.#pace.polled(clock.steadyMs());
-		for (const [job, status] of states) this.#hear(job, status);
+		for (const [job, status] of states) this.#hear(job, status, askedMs);
 	}
 
 	async #cancelUnwanted(): Promise<void> {
-		const unwanted = [...this.#unwanted].flatMap(([id, how]) => {
-			const block = this.#list.get(id);
-			const job = block && jobOf(block);
-			return job === undefined ? [] : [{ id, job, ...how }];
-		});
-		const jobs = unwanted.map(({ job }) => job);
+		const unwanted = [...this.#unwanted].map(([id, how]) => ({ block: this.#list.get(id), id, ...how }));
+		const jobs = unwanted.map(({ block }) => block && jobOf(block)).filter((job) => job !== undefined);
 		if (jobs.length > 0) await this.#options.scheduler.cancel(jobs, Math.max(...unwanted.map((one) => one.graceMs)));
-		this.#unwanted.clear();
+		// Others may have become unwanted meanwhile.
 		for (const { id, end } of unwanted) {
+			this.#unwanted.delete(id);
 			const block = this.#list.get(id);
 			if (block) this.#end(block, end);
 		}
@@ -341,10 +340,10 @@ export class BlockSupervisor {
 		} else if (this.blocks.some(({ state }) => state.at === "requested")) this.#early.set(job, reason);
 	}
 
-	#hear(job: JobId, status: JobStatus): void {
+	#hear(job: JobId, status: JobStatus, askedMs: number): void {
 		const before = this.#list.ofJob(job);
 		if (!before) return;
-		const { block, end, fence, ending } = hear(before, status, this.#options.clock.wallMs());
+		const { block, end, fence, ending } = hear(before, status, this.#options.clock.wallMs(), askedMs);
 		if (end) {
 			this.#end(block, this.#unwanted.get(block.id)?.end ?? end);
 			return;
@@ -376,7 +375,7 @@ export class BlockSupervisor {
 		if (unused && !harmless) this.#guard.failed(block, reason);
 		else log.info({ block: block.id, queue: block.queue, reason }, "blocks: a block has ended");
 		this.#saveSoon();
-		thinScripts(directory, new Set(this.blocks.map(({ id }) => id))).catch(() => undefined);
+		thinPapers(directory, new Set(this.blocks.map(({ id }) => id))).catch(() => undefined);
 		events.ended(block.id, reason, announced);
 	}
 

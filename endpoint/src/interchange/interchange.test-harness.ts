@@ -57,6 +57,8 @@ export interface FakeNode {
 	memoryBytes?: number;
 	held?: TaskId[];
 	unacknowledged?: TaskId[];
+	/** Of held tasks: as the manager was told to run them. */
+	holdings?: { id: TaskId; wish?: Wish; hosts?: string[] }[];
 }
 
 export function helloOf(node: FakeNode) {
@@ -74,6 +76,11 @@ export function helloOf(node: FakeNode) {
 			endsAtMs: node.endsAtMs ?? 0,
 		},
 		heldTaskIds: (node.held ?? []).map(idToBytes),
+		holdings: (node.holdings ?? []).map(({ id, wish = {}, hosts = [] }) => ({
+			taskId: idToBytes(id),
+			resources: resourcesOf(wish),
+			hosts,
+		})),
 		unacknowledgedTaskIds: (node.unacknowledged ?? []).map(idToBytes),
 	});
 }

@@ -4,7 +4,8 @@
  */
 import { cancelGraceMs as defaultGraceMs, idFromBytes, lossLimit, type TaskId } from "@errand/proto";
 import type { WaitingSummary } from "@errand/proto/rest";
-import type { Hello, Result } from "@errand/proto/wire";
+import type { Hello, Holding, Result } from "@errand/proto/wire";
+import { adoptedVariant, ShortOfNodes } from "./adoption.ts";
 import { Durations } from "./durations.ts";
 import { cancelledResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
 import {
@@ -12,7 +13,6 @@ import {
 	type DispatchedTask,
 	dispatchedForm,
 	finished,
-	goesBefore,
 	type HeldPlace,
 	type HeldTask,
 	holdTask,
@@ -27,8 +27,8 @@ import type { QueueSettings, ScalingPlan, ScalingView } from "./queue-view.ts";
 import type { Reaction } from "./reactions.ts";
 import { RememberedIds } from "./remembered-ids.ts";
 import { planScaling } from "./scaling.ts";
-import { DemandQueue } from "./task-queue.ts";
-import { explainWaiting, type WaitingGroup } from "./waiting.ts";
+import { explainWaiting } from "./waiting.ts";
+import { WaitingTasks } from "./waiting-tasks.ts";
 
 export interface InterchangeOptions {
 	/** How often a task is run again after the machine under it died. */
@@ -70,7 +70,7 @@ export interface InterchangeCounts {
 export class Interchange {
 	readonly #options: InterchangeOptions;
 	readonly #tasks = new Map<TaskId, HeldTask>();
-	readonly #queues = new Map<string, DemandQueue>();
+	readonly #waiting = new WaitingTasks();
 	readonly #nodes: Nodes;
 	readonly #durations = new Durations();
 	readonly #placement = new Placement(this.#durations);
@@ -78,11 +78,9 @@ export class Interchange {
 	/** Cancelled before they came: the command may overtake the task. */
 	readonly #cancelledAhead: RememberedIds<TaskId>;
 	readonly #unsettled = new Set<HeldTask>();
-	/** Tasks over several nodes that an earlier daemon started, not all of whose nodes have come back. */
-	readonly #short = new Set<HeldTask>();
+	readonly #short = new ShortOfNodes();
 	readonly #unneededSinceMs = new Map<string, number>();
 	#sequence = 0;
-	#waiting = 0;
 	#reactions: Reaction[] = [];
 
 	constructor(options: Partial<InterchangeOptions> = {}) {
@@ -176,14 +174,15 @@ export class Interchange {
 		this.#placement.changed(manager);
 		const unwanted: TaskId[] = [];
 		const arrived = new Set<TaskId>();
+		const holdings = new Map(hello.holdings.map((holding) => [idFromBytes<TaskId>(holding.taskId), holding]));
 		for (const bytes of hello.heldTaskIds) {
 			const id = idFromBytes<TaskId>(bytes);
-			if (this.#adopt(manager, id, nowMs)) arrived.add(id);
+			if (this.#adopt(manager, id, holdings.get(id), nowMs)) arrived.add(id);
 			else unwanted.push(id);
 		}
 		for (const bytes of hello.unacknowledgedTaskIds) {
 			const id = idFromBytes<TaskId>(bytes);
-			if (this.#adopt(manager, id, nowMs)) arrived.add(id);
+			if (this.#adopt(manager, id, undefined, nowMs)) arrived.add(id);
 		}
 		for (const task of [...manager.tasks.values()].reverse()) {
 			const place = task.state as HeldPlace;
@@ -192,7 +191,7 @@ export class Interchange {
 			else if (task.cancelGraceMs !== undefined || place.lostBecause !== undefined)
 				this.#stop(manager, task, task.cancelGraceMs ?? 0);
 		}
-		for (const task of this.#short) this.#findOthers(task);
+		this.#short.find();
 		return unwanted;
 	}
 
@@ -266,31 +265,36 @@ export class Interchange {
 
 	/** Hands out what there is room for. Call it once after a group of events. */
 	place(nowMs: number): void {
-		if (this.#waiting === 0) return;
+		if (this.#waiting.count === 0) return;
 		this.#refuseImpossible(nowMs);
 		// A node that looks free may belong to such a task, whose manager has not come back yet.
 		for (const task of this.#unsettled) if (task.demand.variants.some(({ nodes }) => nodes > 1)) return;
 		const assigned = new Map<ManagerRecord, DispatchedTask[]>();
-		this.#placement.pass(this.#queues, this.#nodes.managers, nowMs, ({ task, managers, variant, estimateMs }) => {
-			const [manager, ...others] = managers;
-			const place: HeldPlace = {
-				at: "held",
-				manager,
-				others,
-				variant,
-				estimateMs,
-				sinceMs: nowMs,
-				grant: undefined,
-				running: false,
-			};
-			this.#unqueue(task);
-			this.#hand(task, place, nowMs);
-			const sent = dispatchedForm(task, place);
-			const list = assigned.get(manager);
-			if (list) list.push(sent);
-			else assigned.set(manager, [sent]);
-			this.#tell(task.id, "waiting-for-launch", "");
-		});
+		this.#placement.pass(
+			this.#waiting.queues,
+			this.#nodes.managers,
+			nowMs,
+			({ task, managers, variant, estimateMs }) => {
+				const [manager, ...others] = managers;
+				const place: HeldPlace = {
+					at: "held",
+					manager,
+					others,
+					variant,
+					estimateMs,
+					sinceMs: nowMs,
+					grant: undefined,
+					running: false,
+				};
+				this.#waiting.remove(task);
+				this.#hand(task, place, nowMs);
+				const sent = dispatchedForm(task, place);
+				const list = assigned.get(manager);
+				if (list) list.push(sent);
+				else assigned.set(manager, [sent]);
+				this.#tell(task.id, "waiting-for-launch", "");
+			},
+		);
 		for (const [manager, tasks] of assigned) this.#reactions.push({ kind: "dispatch", managerId: manager.id, tasks });
 	}
 
@@ -334,7 +338,7 @@ export class Interchange {
 
 	counts(): InterchangeCounts {
 		const counts = {
-			waiting: this.#waiting + this.#unsettled.size,
+			waiting: this.#waiting.count + this.#unsettled.size,
 			held: 0,
 			managers: 0,
 			workers: 0,
@@ -360,7 +364,7 @@ export class Interchange {
 	/** How many blocks to ask for and which to give back. Call it after {@link place}: what there is room for is no demand. */
 	planScaling(view: ScalingView, nowMs: number): ScalingPlan {
 		return planScaling({
-			groups: this.#waitingGroups().map(({ head, tasks }) => ({ demand: head.demand, tasks })),
+			groups: this.#waiting.groups().map(({ head, tasks }) => ({ demand: head.demand, tasks })),
 			nodes: this.#nodes,
 			view,
 			nowMs,
@@ -371,7 +375,7 @@ export class Interchange {
 	/** Why what waits is not running, by demand; those that would go first are told of. */
 	waiting(view: ScalingView, nowMs: number): WaitingSummary[] {
 		return explainWaiting({
-			queued: this.#waitingGroups(),
+			queued: this.#waiting.groups(),
 			unsettled: this.#unsettled,
 			tasks: this.#tasks.values(),
 			nodes: this.#nodes,
@@ -395,25 +399,9 @@ export class Interchange {
 	}
 
 	#enqueue(task: HeldTask, nowMs: number, again: boolean): void {
-		const { key } = task.demand;
-		let queue = this.#queues.get(key);
-		if (!queue) {
-			queue = new DemandQueue(task.demand);
-			this.#queues.set(key, queue);
-		}
 		task.state = queued;
 		task.queuedAtMs = nowMs;
-		this.#waiting++;
-		queue.size++;
-		if (again) queue.putBack(task);
-		else queue.push(task);
-	}
-
-	/** The task waits no more. Whoever calls moves it at once. */
-	#unqueue(task: HeldTask): void {
-		this.#waiting--;
-		const queue = this.#queues.get(task.demand.key);
-		if (queue && --queue.size === 0 && !task.demand.plain) this.#queues.delete(task.demand.key);
+		this.#waiting.add(task, again);
 	}
 
 	#hand(task: HeldTask, place: HeldPlace, nowMs: number): void {
@@ -441,14 +429,14 @@ export class Interchange {
 	}
 
 	/** True when the task is the manager's now. */
-	#adopt(manager: ManagerRecord, id: TaskId, nowMs: number): boolean {
+	#adopt(manager: ManagerRecord, id: TaskId, holding: Holding | undefined, nowMs: number): boolean {
 		const task = this.#tasks.get(id);
 		if (!task || task.state.at === "finished") return false;
 		if (task.state.at === "held") return task.state.manager === manager;
-		if (task.state.at === "queued") this.#unqueue(task);
+		if (task.state.at === "queued") this.#waiting.remove(task);
 		this.#unsettled.delete(task);
 		const known = task.demand.plain ? this.#durations.estimateMs(task.functionId) : 0;
-		const [variant] = task.demand.variants;
+		const variant = adoptedVariant(task, holding);
 		task.queuedAtMs = nowMs;
 		this.#hand(
 			task,
@@ -464,23 +452,8 @@ export class Interchange {
 			},
 			nowMs,
 		);
-		if (variant.nodes > 1) this.#short.add(task);
+		if (variant.nodes > 1) this.#short.add(task, holding);
 		return true;
-	}
-
-	/** An adopted task over several nodes takes the empty ones of its block until it has as many as it had. */
-	#findOthers(task: HeldTask): void {
-		const { state } = task;
-		if (state.at !== "held") return;
-		const missing = state.variant.nodes - 1 - state.others.length;
-		const found = this.#nodes
-			.ofBlock(state.manager.block.id)
-			.filter(({ tasks }) => tasks.size === 0)
-			.slice(0, missing);
-		const place = { ...state, others: [...state.others, ...found] };
-		task.state = place;
-		occupy(task, place);
-		if (found.length === missing) this.#short.delete(task);
 	}
 
 	/** A task leaves its manager and waits again. */
@@ -518,7 +491,7 @@ export class Interchange {
 		if (state.at === "held") {
 			this.#takeBack(task, state, nowMs);
 			if (managerId !== undefined && state.manager.id !== managerId) this.#stop(state.manager, task, 0);
-		} else if (state.at === "queued") this.#unqueue(task);
+		} else if (state.at === "queued") this.#waiting.remove(task);
 		task.state = finished;
 		this.#unsettled.delete(task);
 		this.#tasks.delete(task.id);
@@ -528,23 +501,13 @@ export class Interchange {
 
 	/** Ends tasks that no node of any queue could run, however empty: they would wait for ever. */
 	#refuseImpossible(nowMs: number): void {
-		for (const queue of [...this.#queues.values()]) {
+		for (const queue of [...this.#waiting.queues.values()]) {
 			if (queue.demand.plain || this.#nodes.couldRun(queue.demand) !== "no") continue;
 			for (let task = queue.peek(); task; task = queue.peek()) {
 				queue.take();
 				this.#finish(task, unavailableResult(task.id, queue.demand, this.#nodes.queues), undefined, nowMs);
 			}
 		}
-	}
-
-	/** What waits, by demand, in the order in which it would be placed. */
-	#waitingGroups(): WaitingGroup[] {
-		const groups: WaitingGroup[] = [];
-		for (const queue of this.#queues.values()) {
-			const head = queue.peek();
-			if (head) groups.push({ head, tasks: queue.size });
-		}
-		return groups.sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
 	}
 
 	#tell(id: TaskId, state: "waiting-for-nodes" | "waiting-for-launch", reason: string): void {

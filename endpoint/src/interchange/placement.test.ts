@@ -203,6 +203,30 @@ describe("tasks over several nodes", () => {
 		expect(dispatched(core.takeReactions())).toHaveLength(3);
 	});
 
+	test("NEW-7: what a manager says of how and where it was told to run its tasks holds after a restart", () => {
+		const [wide, other] = [taskOf({ nodes: 2 }), taskOf({ nodes: 2 })];
+		const either = taskOf({ gpus: 1, variants: [{ cores: 3 }] });
+		const core = new Interchange();
+		core.restore({ open: [wide, other, either], finished: [], cancelled: [] }, 0);
+		const hosts = (from: number, to: number) => ({ wish: { nodes: 2 }, hosts: [`h${from}`, `h${to}`] });
+		const attach = (at: number, more: Partial<FakeNode> = {}) =>
+			core.attach(helloOf({ id: `a-${at}`, host: `h${at}`, block: "a", cores: 4, ...more }), 1);
+		attach(1);
+		attach(2);
+		attach(0, { held: [wide.id], holdings: [{ id: wide.id, ...hosts(0, 2) }] });
+		attach(3, { held: [other.id], holdings: [{ id: other.id, ...hosts(3, 1) }] });
+		core.attach(
+			helloOf({ id: "m", cores: 4, held: [either.id], holdings: [{ id: either.id, wish: { cores: 3 } }] }),
+			1,
+		);
+		core.settle(1);
+		core.results("a-3", [success(other.id)], 2);
+		core.accept(tasksOf(10, { cores: 2 }), 2);
+		core.place(2);
+		const sent = dispatched(core.takeReactions()).map(({ managerId }) => managerId);
+		expect(sent.sort()).toEqual(["a-1", "a-1", "a-3", "a-3"]);
+	});
+
 	test("are not starved by a stream of small ones", () => {
 		const bench = new Bench(blockOf("a", 3, { cores: 2 }));
 		const running: { id: TaskId; managerId: string }[] = [];

@@ -10,15 +10,10 @@ import type { Nodes } from "./nodes.ts";
 import type { QueueRecord } from "./queue-record.ts";
 import type { BlockView, ClosedQueue, QueueView, ScalingView } from "./queue-view.ts";
 import { mayUse } from "./reservation.ts";
+import type { WaitingGroup } from "./waiting-tasks.ts";
 
 /** A task that was handed to a node and has not begun after this long waits for more than the way. */
 const handedMs = 2_000;
-
-/** Tasks of one demand that wait, and the one that is next. */
-export interface WaitingGroup {
-	readonly head: HeldTask;
-	readonly tasks: number;
-}
 
 export interface WaitingInput {
 	/** In the order in which they would be placed. */

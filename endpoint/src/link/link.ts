@@ -250,7 +250,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
 			const session = sessions.get(managerId);
 			if (!session) return;
 			sessions.delete(managerId);
-			session.close(true);
+			session.close(false);
 			events.detached(managerId, reason);
 		},
 		tick() {

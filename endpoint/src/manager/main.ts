@@ -191,6 +191,7 @@ function hello(): ManagerMessage {
 		},
 		heldTaskIds: manager.heldTaskIds,
 		unacknowledgedTaskIds: outbox.unacknowledged,
+		holdings: manager.holdings,
 		version,
 		attempt: options.attempt,
 	});

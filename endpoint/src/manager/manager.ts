@@ -6,6 +6,8 @@ import { inlineLimitBytes } from "@errand/proto/limits";
 import {
 	create,
 	type Function as FunctionMessage,
+	type Holding,
+	HoldingSchema,
 	OutputChunkSchema,
 	OutputStream,
 	type Report,
@@ -109,6 +111,14 @@ export class Manager {
 
 	get heldTaskIds(): Uint8Array[] {
 		return [...this.#held.values()].map((task) => task.message.id);
+	}
+
+	/** How it was told to run those that take more than one core: a daemon that was started anew has forgotten. */
+	get holdings(): Holding[] {
+		const larger = [...this.#held.values()].filter(({ plain }) => !plain);
+		return larger.map(({ message: { id: taskId, resources, hosts } }) =>
+			create(HoldingSchema, { taskId, hosts, ...(resources !== undefined && { resources }) }),
+		);
 	}
 
 	get busyWorkers(): number {

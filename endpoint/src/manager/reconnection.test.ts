@@ -19,13 +19,15 @@ test("HQ-13: what runs goes on while the daemon is dead, and its result is deliv
 	const slow = command("echo started; until [ -e {flag} ]; do sleep 0.02; done; echo ran >> {log}");
 	const flag = join(daemon.directory, "flag");
 	const log = join(daemon.directory, "log");
-	const task = daemon.task(slow, { kwargs: { flag, log } });
+	const task = daemon.task(slow, { kwargs: { flag, log }, resources: { walltimeMs: 60_000 } });
 	daemon.submit(slow, [task]);
 	await daemon.until(() => daemon.outputOf(task) !== "");
 	daemon.die();
 	await daemon.listen();
 	await daemon.until(() => daemon.hellos.length === 2);
 	expect(hexOf(daemon.hellos[1]?.heldTaskIds)).toEqual(hexOf([task.id]));
+	expect(daemon.hellos[1]?.holdings).toMatchObject([{ resources: { walltimeMs: 60_000 } }]);
+	expect(hexOf(daemon.hellos[1]?.holdings.map(({ taskId }) => taskId))).toEqual(hexOf([task.id]));
 	expect(daemon.hellos[1]?.managerId).toBe(daemon.hellos[0]?.managerId);
 	daemon.submit(slow, [task]); // a daemon that is not sure sends it again
 	await daemon.run(command("touch {flag}"), { kwargs: { flag } });

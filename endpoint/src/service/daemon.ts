@@ -365,7 +365,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		reporter.tick(clock.wallMs());
 		settleIfDone();
 		supervisor.tick();
-		scaling.scale();
+		if (phase === "running") scaling.scale();
 		turnSoon();
 		heartbeat.tick();
 	}, tickMs);

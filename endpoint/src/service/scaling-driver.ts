@@ -61,6 +61,7 @@ export class ScalingDriver {
 	/** Does what the interchange wants now. */
 	scale(): void {
 		const { supervisor, interchange, clock, log } = this.#options;
+		this.#leaveQueues();
 		const plan = interchange.planScaling(this.view(), clock.steadyMs());
 		this.#isFirst = false;
 		supervisor.cancelPending(plan.cancelPending, "nothing waits for it any more");
@@ -70,6 +71,19 @@ export class ScalingDriver {
 			interchange.drainBlock(id, "the block was idle");
 		}
 		for (const { queue, count } of plan.start) supervisor.start(queue, count);
+	}
+
+	/** Blocks of queues that are not in the configuration any more finish what they run. */
+	#leaveQueues(): void {
+		const { supervisor, interchange, queues } = this.#options;
+		for (const { id, queue, state } of supervisor.blocks) {
+			if (state.at === "draining" || queues.some(({ name }) => name === queue)) continue;
+			const reason = `there is no queue ${queue} any more`;
+			if (state.at === "active") {
+				supervisor.drain(id, reason);
+				interchange.drainBlock(id, reason);
+			} else supervisor.cancelPending([id], reason);
+		}
 	}
 
 	#queueView(queue: QueueConfig): QueueView {

@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { BlobReferenceSchema, NamedAmount, ReportBatch, ResultBatch, TaskBatch } from "./task_pb.js";
+import type { BlobReferenceSchema, NamedAmount, ReportBatch, Resources, ResultBatch, TaskBatch } from "./task_pb.js";
 
 /**
  * Describes the file errand/v1/manager.proto.
@@ -182,6 +182,13 @@ export declare type Hello = Message<"errand.v1.Hello"> & {
    * @generated from field: uint32 attempt = 9;
    */
   attempt: number;
+
+  /**
+   * Of the held tasks those that take more than one core, as the manager was told to run them.
+   *
+   * @generated from field: repeated errand.v1.Holding holdings = 10;
+   */
+  holdings: Holding[];
 };
 
 /**
@@ -189,6 +196,34 @@ export declare type Hello = Message<"errand.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export declare const HelloSchema: GenMessage<Hello>;
+
+/**
+ * A daemon that was started anew has forgotten which way of running a task was chosen, and over which nodes.
+ *
+ * @generated from message errand.v1.Holding
+ */
+export declare type Holding = Message<"errand.v1.Holding"> & {
+  /**
+   * @generated from field: bytes task_id = 1;
+   */
+  taskId: Uint8Array;
+
+  /**
+   * @generated from field: errand.v1.Resources resources = 2;
+   */
+  resources?: Resources | undefined;
+
+  /**
+   * @generated from field: repeated string hosts = 3;
+   */
+  hosts: string[];
+};
+
+/**
+ * Describes the message errand.v1.Holding.
+ * Use `create(HoldingSchema)` to create a new message.
+ */
+export declare const HoldingSchema: GenMessage<Holding>;
 
 /**
  * @generated from message errand.v1.NodeResources

@@ -12,7 +12,7 @@ import { file_errand_v1_task } from "./task_pb.js";
  * Describes the file errand/v1/manager.proto.
  */
 export const file_errand_v1_manager = /*@__PURE__*/
-  fileDesc("ChdlcnJhbmQvdjEvbWFuYWdlci5wcm90bxIJZXJyYW5kLnYxIhkKCUJsb2JDaHVuaxIMCgRkYXRhGAEgASgMIrcBCg5NYW5hZ2VyTWVzc2FnZRIhCgVoZWxsbxgBIAEoCzIQLmVycmFuZC52MS5IZWxsb0gAEikKB3Jlc3VsdHMYAiABKAsyFi5lcnJhbmQudjEuUmVzdWx0QmF0Y2hIABIpCgdyZXBvcnRzGAMgASgLMhYuZXJyYW5kLnYxLlJlcG9ydEJhdGNoSAASIQoFcHVsc2UYBCABKAsyEC5lcnJhbmQudjEuUHVsc2VIAEIJCgdtZXNzYWdlIuEBCg1EYWVtb25NZXNzYWdlEiUKB3dlbGNvbWUYASABKAsyEi5lcnJhbmQudjEuV2VsY29tZUgAEiUKBXRhc2tzGAIgASgLMhQuZXJyYW5kLnYxLlRhc2tCYXRjaEgAEigKBmNhbmNlbBgDIAEoCzIWLmVycmFuZC52MS5DYW5jZWxUYXNrc0gAEioKCnJlc3VsdF9hY2sYBCABKAsyFC5lcnJhbmQudjEuUmVzdWx0QWNrSAASIQoFZHJhaW4YBSABKAsyEC5lcnJhbmQudjEuRHJhaW5IAEIJCgdtZXNzYWdlIsoBCgVIZWxsbxISCgptYW5hZ2VyX2lkGAEgASgJEhAKCGJsb2NrX2lkGAIgASgJEgwKBGhvc3QYAyABKAkSCwoDcGlkGAQgASgNEiYKBG5vZGUYBSABKAsyGC5lcnJhbmQudjEuTm9kZVJlc291cmNlcxIVCg1oZWxkX3Rhc2tfaWRzGAYgAygMEh8KF3VuYWNrbm93bGVkZ2VkX3Rhc2tfaWRzGAcgAygMEg8KB3ZlcnNpb24YCCABKAkSDwoHYXR0ZW1wdBgJIAEoDSKVAQoNTm9kZVJlc291cmNlcxINCgVjb3JlcxgBIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAiABKAESDwoHZ3B1X2lkcxgDIAMoCRITCgttYXhfd29ya2VycxgEIAEoDRISCgplbmRzX2F0X21zGAUgASgBEiUKBW5hbWVkGAYgAygLMhYuZXJyYW5kLnYxLk5hbWVkQW1vdW50Io4BCgdXZWxjb21lEhkKEXB1bHNlX2ludGVydmFsX21zGAEgASgNEhgKEHNpbGVuY2VfbGltaXRfbXMYAiABKA0SFwoPb3JwaGFuX2xpbWl0X21zGAMgASgNEhkKEXVud2FudGVkX3Rhc2tfaWRzGAQgAygMEhoKEmlubGluZV9saW1pdF9ieXRlcxgFIAEoASIzCgVQdWxzZRIUCgxpZGxlX3dvcmtlcnMYASABKA0SFAoMYnVzeV93b3JrZXJzGAIgASgNIjEKC0NhbmNlbFRhc2tzEhAKCHRhc2tfaWRzGAEgAygMEhAKCGdyYWNlX21zGAIgASgNIh0KCVJlc3VsdEFjaxIQCgh0YXNrX2lkcxgBIAMoDCIXCgVEcmFpbhIOCgZyZWFzb24YASABKAkyygEKC01hbmFnZXJMaW5rEkEKBkF0dGFjaBIZLmVycmFuZC52MS5NYW5hZ2VyTWVzc2FnZRoYLmVycmFuZC52MS5EYWVtb25NZXNzYWdlKAEwARI7CgdHZXRCbG9iEhguZXJyYW5kLnYxLkJsb2JSZWZlcmVuY2UaFC5lcnJhbmQudjEuQmxvYkNodW5rMAESOwoHUHV0QmxvYhIULmVycmFuZC52MS5CbG9iQ2h1bmsaGC5lcnJhbmQudjEuQmxvYlJlZmVyZW5jZSgBYgZwcm90bzM", [file_errand_v1_task]);
+  fileDesc("ChdlcnJhbmQvdjEvbWFuYWdlci5wcm90bxIJZXJyYW5kLnYxIhkKCUJsb2JDaHVuaxIMCgRkYXRhGAEgASgMIrcBCg5NYW5hZ2VyTWVzc2FnZRIhCgVoZWxsbxgBIAEoCzIQLmVycmFuZC52MS5IZWxsb0gAEikKB3Jlc3VsdHMYAiABKAsyFi5lcnJhbmQudjEuUmVzdWx0QmF0Y2hIABIpCgdyZXBvcnRzGAMgASgLMhYuZXJyYW5kLnYxLlJlcG9ydEJhdGNoSAASIQoFcHVsc2UYBCABKAsyEC5lcnJhbmQudjEuUHVsc2VIAEIJCgdtZXNzYWdlIuEBCg1EYWVtb25NZXNzYWdlEiUKB3dlbGNvbWUYASABKAsyEi5lcnJhbmQudjEuV2VsY29tZUgAEiUKBXRhc2tzGAIgASgLMhQuZXJyYW5kLnYxLlRhc2tCYXRjaEgAEigKBmNhbmNlbBgDIAEoCzIWLmVycmFuZC52MS5DYW5jZWxUYXNrc0gAEioKCnJlc3VsdF9hY2sYBCABKAsyFC5lcnJhbmQudjEuUmVzdWx0QWNrSAASIQoFZHJhaW4YBSABKAsyEC5lcnJhbmQudjEuRHJhaW5IAEIJCgdtZXNzYWdlIvABCgVIZWxsbxISCgptYW5hZ2VyX2lkGAEgASgJEhAKCGJsb2NrX2lkGAIgASgJEgwKBGhvc3QYAyABKAkSCwoDcGlkGAQgASgNEiYKBG5vZGUYBSABKAsyGC5lcnJhbmQudjEuTm9kZVJlc291cmNlcxIVCg1oZWxkX3Rhc2tfaWRzGAYgAygMEh8KF3VuYWNrbm93bGVkZ2VkX3Rhc2tfaWRzGAcgAygMEg8KB3ZlcnNpb24YCCABKAkSDwoHYXR0ZW1wdBgJIAEoDRIkCghob2xkaW5ncxgKIAMoCzISLmVycmFuZC52MS5Ib2xkaW5nIlIKB0hvbGRpbmcSDwoHdGFza19pZBgBIAEoDBInCglyZXNvdXJjZXMYAiABKAsyFC5lcnJhbmQudjEuUmVzb3VyY2VzEg0KBWhvc3RzGAMgAygJIpUBCg1Ob2RlUmVzb3VyY2VzEg0KBWNvcmVzGAEgASgNEhQKDG1lbW9yeV9ieXRlcxgCIAEoARIPCgdncHVfaWRzGAMgAygJEhMKC21heF93b3JrZXJzGAQgASgNEhIKCmVuZHNfYXRfbXMYBSABKAESJQoFbmFtZWQYBiADKAsyFi5lcnJhbmQudjEuTmFtZWRBbW91bnQijgEKB1dlbGNvbWUSGQoRcHVsc2VfaW50ZXJ2YWxfbXMYASABKA0SGAoQc2lsZW5jZV9saW1pdF9tcxgCIAEoDRIXCg9vcnBoYW5fbGltaXRfbXMYAyABKA0SGQoRdW53YW50ZWRfdGFza19pZHMYBCADKAwSGgoSaW5saW5lX2xpbWl0X2J5dGVzGAUgASgBIjMKBVB1bHNlEhQKDGlkbGVfd29ya2VycxgBIAEoDRIUCgxidXN5X3dvcmtlcnMYAiABKA0iMQoLQ2FuY2VsVGFza3MSEAoIdGFza19pZHMYASADKAwSEAoIZ3JhY2VfbXMYAiABKA0iHQoJUmVzdWx0QWNrEhAKCHRhc2tfaWRzGAEgAygMIhcKBURyYWluEg4KBnJlYXNvbhgBIAEoCTLKAQoLTWFuYWdlckxpbmsSQQoGQXR0YWNoEhkuZXJyYW5kLnYxLk1hbmFnZXJNZXNzYWdlGhguZXJyYW5kLnYxLkRhZW1vbk1lc3NhZ2UoATABEjsKB0dldEJsb2ISGC5lcnJhbmQudjEuQmxvYlJlZmVyZW5jZRoULmVycmFuZC52MS5CbG9iQ2h1bmswARI7CgdQdXRCbG9iEhQuZXJyYW5kLnYxLkJsb2JDaHVuaxoYLmVycmFuZC52MS5CbG9iUmVmZXJlbmNlKAFiBnByb3RvMw", [file_errand_v1_task]);
 
 /**
  * Describes the message errand.v1.BlobChunk.
@@ -43,46 +43,53 @@ export const HelloSchema = /*@__PURE__*/
   messageDesc(file_errand_v1_manager, 3);
 
 /**
+ * Describes the message errand.v1.Holding.
+ * Use `create(HoldingSchema)` to create a new message.
+ */
+export const HoldingSchema = /*@__PURE__*/
+  messageDesc(file_errand_v1_manager, 4);
+
+/**
  * Describes the message errand.v1.NodeResources.
  * Use `create(NodeResourcesSchema)` to create a new message.
  */
 export const NodeResourcesSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 4);
+  messageDesc(file_errand_v1_manager, 5);
 
 /**
  * Describes the message errand.v1.Welcome.
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 5);
+  messageDesc(file_errand_v1_manager, 6);
 
 /**
  * Describes the message errand.v1.Pulse.
  * Use `create(PulseSchema)` to create a new message.
  */
 export const PulseSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 6);
+  messageDesc(file_errand_v1_manager, 7);
 
 /**
  * Describes the message errand.v1.CancelTasks.
  * Use `create(CancelTasksSchema)` to create a new message.
  */
 export const CancelTasksSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 7);
+  messageDesc(file_errand_v1_manager, 8);
 
 /**
  * Describes the message errand.v1.ResultAck.
  * Use `create(ResultAckSchema)` to create a new message.
  */
 export const ResultAckSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 8);
+  messageDesc(file_errand_v1_manager, 9);
 
 /**
  * Describes the message errand.v1.Drain.
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema = /*@__PURE__*/
-  messageDesc(file_errand_v1_manager, 9);
+  messageDesc(file_errand_v1_manager, 10);
 
 /**
  * @generated from service errand.v1.ManagerLink
