@@ -29,8 +29,8 @@ const initVariables = [
 	"ERRAND_BLOCK_ENDS_AT_MS",
 ];
 
-/** Longer than a manager takes to hand over what it has; an MPI launcher kills what has not ended then. */
-const killAfterSeconds = 20;
+/** What a manager may take to hand over what it has. After a SIGTERM Open MPI waits this long, also for those that have ended. */
+const killAfterSeconds = 10;
 
 /**
  * MPI launchers end all processes when one fails: to them a manager always ends well. Its SIGTERM is handed on, since it

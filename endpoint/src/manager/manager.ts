@@ -20,9 +20,8 @@ import {
 	TaskState,
 	type WorkerReply,
 } from "@errand/proto/wire";
-import { workerMarker } from "../worker/strays.ts";
 import { type BlobPort, fetchBlob, sendBlob } from "./blobs.ts";
-import { type CpuShares, formatCpuList } from "./cpu-shares.ts";
+import type { CpuShares } from "./cpu-shares.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import {
 	commandRuntime,
@@ -34,13 +33,12 @@ import {
 	splitKind,
 	type WorkerKind,
 } from "./held-task.ts";
-import type { Images } from "./images.ts";
 import type { Logger } from "./link.ts";
-import { type GpuVendor, NodeShare, shareEnvironment, threadEnvironment } from "./node-share.ts";
+import { NodeShare } from "./node-share.ts";
 import { OomKills } from "./oom-kills.ts";
 import type { Outbox } from "./outbox.ts";
 import { residentBytes } from "./process-memory.ts";
-import { hasRanks, prefixEnvironment, type RankLaunch } from "./rank-launch.ts";
+import { needsPreparation, prepareRun, type RunSettings, runTerms } from "./run-terms.ts";
 import {
 	exitFailure,
 	keepsOutcome,
@@ -63,27 +61,16 @@ const walltimeGraceMs = 1000;
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
 
-export interface ManagerSettings {
+export interface ManagerSettings extends RunSettings {
 	place: Place;
 	maxWorkers: number;
 	cores: number;
 	memoryBytes: number;
 	gpuIds: readonly string[];
-	gpuVendor: GpuVendor;
 	named: Readonly<Record<string, number>>;
 	/** Undefined: tasks may run on any processor. */
 	cpus: CpuShares | undefined;
 	spillDirectory: string;
-	ranks: RankLaunch;
-	images: Images;
-	/** Of a task's environment, what all its ranks must see. */
-	rankVariables: readonly string[];
-	/** Of what a worker's environment holds, what goes into a container. */
-	containerVariables: readonly string[];
-	/** Where tasks run that have no sandbox. */
-	workingDirectory: string;
-	/** Of what tasks would be told, what the endpoint's configuration says itself. */
-	keptVariables: readonly string[];
 	/** What differs by kind of worker. */
 	worker: (kind: WorkerKind) => WorkerSettings;
 	outbox: Outbox;
@@ -222,7 +209,7 @@ export class Manager {
 			return;
 		}
 		this.#held.set(keyOf(message.id), task);
-		if (message.payloadReference === undefined && !hasRanks(task) && task.image === "") this.#dispatcher.add(task);
+		if (message.payloadReference === undefined && !needsPreparation(task)) this.#dispatcher.add(task);
 		else void this.#prepare(task);
 	}
 
@@ -230,27 +217,16 @@ export class Manager {
 	async #prepare(task: HeldTask): Promise<void> {
 		const refuse = (code: FaultCode, message: string): void =>
 			this.#finish(task, refusedResult(task.message.id, code, message));
-		const { ranks, images, place } = this.#settings;
 		try {
-			const missing = task.image === "" ? undefined : await this.#missing(task, images);
-			if (missing !== undefined) return refuse("RUNTIME_MISSING", `on ${place.host}: ${missing}`);
+			const refusal = await prepareRun(task, this.#settings.place.host, this.#settings);
+			if (refusal !== undefined) return refuse(refusal.code, refusal.message);
 			await this.#fetchPayload(task);
-			if (hasRanks(task)) task.ranks = await ranks.start(task, this.#settings.rankVariables);
 			if (task.stop !== undefined) refuse("CANCELLED", "the task was cancelled before it ran");
-			else if (task.ranks !== undefined && "refusal" in task.ranks)
-				refuse("RESOURCES_UNAVAILABLE", `the task cannot run: ${task.ranks.refusal}`);
 			else this.#dispatcher.add(task);
 		} catch (error) {
 			refuse("BLOB_STORE_FAILED", `the arguments could not be fetched: ${(error as Error).message}`);
 		}
 		this.#schedule();
-	}
-
-	/** Why the task cannot run in its image here. */
-	async #missing(task: HeldTask, images: Images): Promise<string | undefined> {
-		const failure = await images.ready(task.image);
-		if (failure !== undefined || images.holdWorkers || task.kind === kindOf[commandRuntime]) return failure;
-		return "only commands run in containers of this endpoint's container_type; functions run in those of apptainer, singularity, shifter and custom";
 	}
 
 	async #fetchPayload(task: HeldTask): Promise<void> {
@@ -305,20 +281,7 @@ export class Manager {
 	}
 
 	#run(worker: WorkerProcess, task: HeldTask): void {
-		const environment: Record<string, string> = { ERRAND_TASK_ID: task.id };
-		if (worker.share !== undefined && !task.plain)
-			Object.assign(environment, shareEnvironment(worker.share, this.#settings.gpuVendor));
-		if (worker.share !== undefined && (worker.share.cpus !== undefined || task.resources.cores > 0))
-			Object.assign(environment, threadEnvironment(worker.share));
-		let launchWords: readonly string[] = [];
-		if (task.ranks !== undefined && "words" in task.ranks) {
-			launchWords = task.ranks.words;
-			Object.assign(environment, task.ranks.environment);
-		}
-		for (const name of this.#settings.keptVariables) delete environment[name];
-		const containerWords = this.#containerWords(worker, task, environment);
-		if (launchWords.length > 0) Object.assign(environment, prefixEnvironment([...launchWords, ...containerWords]));
-		worker.send(task, { environment, launchWords, containerWords }, this.#inlineLimitBytes, Date.now());
+		worker.send(task, runTerms(worker, task, this.#settings), this.#inlineLimitBytes, Date.now());
 		const { walltimeMs } = task.resources;
 		if (walltimeMs > 0) {
 			const slackMs = task.definition.runtime === commandRuntime ? commandWalltimeSlackMs : 0;
@@ -329,21 +292,6 @@ export class Manager {
 			this.#walltimes.set(task, timer);
 		}
 		this.#watch ??= setInterval(() => this.#look(), watchIntervalMs);
-	}
-
-	/** Of a command; functions run in workers that are in their container already. */
-	#containerWords(worker: WorkerProcess, task: HeldTask, environment: object): readonly string[] {
-		const { images, workingDirectory, containerVariables } = this.#settings;
-		if (task.image === "" || task.definition.runtime !== commandRuntime) return [];
-		const cpus = worker.share?.cpus;
-		return images.words({
-			image: task.image,
-			directory: worker.sandbox || workingDirectory,
-			variables: [...containerVariables, workerMarker, ...Object.keys(environment)],
-			gpus: (worker.share?.gpuIds.length ?? 0) > 0,
-			cpus: cpus === undefined ? undefined : formatCpuList(cpus.allowed),
-			places: [],
-		});
 	}
 
 	#stopRunning(worker: WorkerProcess, task: HeldTask, reason: StopReason, graceMs: number): void {

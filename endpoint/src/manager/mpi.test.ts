@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensureDebianPackages } from "../../../test/harness/debian.ts";
 import { command, failureIn, javascript, jsonOf, ScriptedDaemon } from "./scripted-daemon.ts";
@@ -85,6 +86,23 @@ describe("MPI functions, by Open MPI on one node", () => {
 		expect(first.end <= second.start || second.end <= first.start).toBe(true);
 		expect(small.start).toBeLessThan(Math.max(first.end, second.end));
 	});
+});
+
+test("a manager that an MPI launcher started is no rank to the MPI tasks that it runs", async () => {
+	const manager = [process.execPath, fileURLToPath(new URL("main.ts", import.meta.url))];
+	const daemon = await new ScriptedDaemon({
+		program: ["mpirun", "-np", "1", "--bind-to", "none", "--mca", "odls_base_sigkill_timeout", "2", ...manager],
+		options: { cores: 4, launcher: "mpirun" },
+		environment: mpiEnvironment,
+	}).open();
+	try {
+		const ended = jsonOf(await daemon.run(command(rankAndSize), { resources: { ranksPerNode: 2 } })) as Ended;
+		expect(ended.stdout.trim().split("\n").sort()).toEqual(["0 of 2, 1 threads", "1 of 2, 1 threads"]);
+		const plain = jsonOf(await daemon.run(command("env | grep -c -E '^(PMIX|OMPI_COMM|OMPI_MCA_hwloc)'"))) as Ended;
+		expect(plain.stdout).toBe("0\n");
+	} finally {
+		await daemon.close();
+	}
 });
 
 describe("ranks by other launchers", () => {

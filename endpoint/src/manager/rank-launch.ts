@@ -139,7 +139,7 @@ export function prefixEnvironment(words: readonly string[]): Record<string, stri
  * one of them.
  */
 const launchedVariables =
-	/^(OMPI_(COMM_WORLD|UNIVERSE|FILE_LOCATION|FIRST_RANKS|APP_CTX|COMMAND|ARGV|NUM_APP)|OMPI_MCA_(orte_|ess|pmix|initial_wdir|shmem_RUNTIME|mpi_oversubscribe)|PMIX_|PMI_|PMI2_|HYDI_|PALS_(APID|APINFO|RANKID|NODEID|SPOOL|LOCAL))/;
+	/^(OMPI_(COMM_WORLD|UNIVERSE|FILE_LOCATION|FIRST_RANKS|APP_CTX|COMMAND|ARGV|NUM_APP)|OMPI_MCA_(orte_|ess|pmix|initial_wdir|shmem_RUNTIME|hwloc_base_binding_policy|mpi_oversubscribe)|PMIX_|PMI_|PMI2_|HYDI_|PALS_(APID|APINFO|RANKID|NODEID|SPOOL|LOCAL))/;
 
 export function withoutLaunch(environment: Readonly<Record<string, string>>): Record<string, string> {
 	return Object.fromEntries(Object.entries(environment).filter(([name]) => !launchedVariables.test(name)));
