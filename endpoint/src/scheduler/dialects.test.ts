@@ -123,6 +123,7 @@ const tried: Readonly<Record<string, Tried>> = {
 };
 
 describe.each(Object.entries(tried))("%s", (_, { open, programs, down, submit, status, asks, idOf, ...expected }) => {
+	const { dependencies } = open({ directory: "/nowhere", log: silentLogger, commandTimeoutMs: 1 }).capabilities;
 	let system: FakeBatchSystem;
 	let directory: string;
 	let scheduler: Scheduler;
@@ -266,6 +267,14 @@ describe.each(Object.entries(tried))("%s", (_, { open, programs, down, submit, s
 		expect(await statusOf(id)).toMatchObject({ state: "suspended" });
 		job.state = "running";
 	});
+
+	if (dependencies)
+		test("DEP-4: a block that follows a job of somebody else waits for it", async () => {
+			system.starts = false;
+			const id = await scheduler.submit(specOf('depends_on_job: "afterok:77"'));
+			expect(await statusOf(id)).toMatchObject({ state: "pending" });
+			expect([...newest().attributes.values()].join("\n")).toMatch(/afterok:77|done\(77\)/);
+		});
 
 	test("a word that is not known is no end", async () => {
 		const { id, job } = await submitWaiting();

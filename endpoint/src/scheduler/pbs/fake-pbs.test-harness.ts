@@ -77,6 +77,13 @@ function qsub({ input, words }: FakeCall, system: FakeBatchSystem): FakeAnswer {
 	return { stdout: `Welcome to the example system.\n${idOf(job)}\n` };
 }
 
+/** What PBS and Torque tell of a job that is held, and by whom. */
+function holdOf(job: FakeJob): Readonly<Record<string, string | undefined>> {
+	if (job.state !== "held") return {};
+	const depend = /^depend=(.*)$/m.exec(job.attributes.get("-W") ?? "")?.[1];
+	return { Hold_Types: depend === undefined ? "u" : "s", depend };
+}
+
 const escaped = (value: string): string => value.replaceAll("|", "\\|").replaceAll("\n", "\\n");
 
 function dsvOf(job: FakeJob): string {
@@ -90,6 +97,7 @@ function dsvOf(job: FakeJob): string {
 		Variable_List: `PBS_O_HOME=/home/some|body,PBS_O_LANG=C,${job.attributes.get("-v")?.split("\n").at(-1) ?? ""}`,
 		comment: job.reason === "" ? undefined : job.reason,
 		"estimated.start_time": job.expectedStartMs === undefined ? undefined : String(job.expectedStartMs / 1000),
+		...holdOf(job),
 		run_count: job.starts === 0 ? undefined : String(job.starts),
 		Exit_status: status === undefined ? undefined : String(status),
 	};
@@ -169,6 +177,7 @@ function xmlOf(job: FakeJob): string {
 		job_state: job.word ?? (job.state === "ended" ? "C" : letters[job.state]),
 		Variable_List: `PBS_O_QUEUE=batch,PBS_O_LANG=C,${job.attributes.get("-v")?.split("\n").at(-1) ?? ""}`,
 		comment: job.reason === "" ? undefined : job.reason,
+		...holdOf(job),
 		exit_status: status === undefined ? undefined : String(status),
 	};
 	const shown = Object.entries(fields).flatMap(([name, value]) =>

@@ -68,6 +68,17 @@ describe("states of PBS", () => {
 		expect(parsePbsJobs(line({ Job_Name: "005", queue: "1e5", project: "true", job_state: "R" }))).toHaveLength(1);
 	});
 
+	test.each([
+		["s", "pending"],
+		["us", "held"],
+		["o", "held"],
+		["p", "held"],
+	])("DEP-4: a job that follows another and is held by %s is %s", (holds, state) => {
+		const status = statusOf({ job_state: "H", Hold_Types: holds, depend: "afterok:77.srv@srv" });
+		expect(status?.state).toBe(state);
+		if (state === "pending") expect(status?.reason).toBe("it waits for afterok:77.srv@srv");
+	});
+
 	test("starts that came to nothing are not told as restarts", () => {
 		expect(statusOf({ job_state: "R", run_count: "3" })?.restarts).toBeUndefined();
 	});

@@ -95,11 +95,12 @@ function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
 		return { state: "unknown", reason: `PBS has a state that is not known here: ${attributes.get("job_state")}` };
 	if (state === "ended") return endOf(attributes);
 	const expectedStartMs = pbsTimeMs(attributes.get("estimated.start_time"));
-	return {
-		state,
-		reason: attributes.get("comment") ?? "",
-		...(state === "pending" && expectedStartMs !== undefined && { expectedStartMs }),
-	};
+	const comment = attributes.get("comment") ?? "";
+	// The system holds it until another job lets it go, which somebody asked for: it waits.
+	const depend = attributes.get("depend");
+	if (state === "held" && depend !== undefined && !/[uop]/.test(attributes.get("Hold_Types") ?? ""))
+		return { state: "pending", reason: [`it waits for ${depend}`, comment].filter((words) => words !== "").join("; ") };
+	return { state, reason: comment, ...(state === "pending" && expectedStartMs !== undefined && { expectedStartMs }) };
 }
 
 /** One job as PBS and Torque describe it. */
