@@ -362,7 +362,7 @@ describe("errand run", () => {
 		desk.cloud.tasks.set(ids.submitted, waitingTask());
 		const clock = { ms: nowMs };
 		const reasons = [
-			{ word: "paused" as const, sentence: "Three blocks ended in a row: execve(): node: No such file." },
+			{ word: "paused" as const, sentence: "Three blocks ended in a row:\u001b[2J execve(): node: No such file." },
 			{ word: "nodes-busy" as const, sentence: "Both nodes are busy." },
 		];
 		const asked = (): number => desk.cloud.requests.filter((request) => request.includes("/explanation")).length;
@@ -378,7 +378,7 @@ describe("errand run", () => {
 		});
 		expect(status, err).toBe(0);
 		expect(err.split("\n").filter((line) => line.startsWith("Waiting"))).toEqual([
-			"Waiting (paused): Three blocks ended in a row: execve(): node: No such file.",
+			"Waiting (paused): Three blocks ended in a row:?[2J execve(): node: No such file.",
 			"Waiting (nodes-busy): Both nodes are busy.",
 		]);
 	});

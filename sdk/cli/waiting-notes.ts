@@ -4,6 +4,7 @@ import type { EndpointSummary, Explanation, TaskDocument } from "@errand/proto/r
 import type { Client } from "../src/index.ts";
 import type { Context } from "./context.ts";
 import { waitsForEndpoint } from "./endpoint-view.ts";
+import { printable } from "./table.ts";
 
 /** The first question; a task that starts at once is none. */
 const firstLookMs = 2_000;
@@ -47,7 +48,8 @@ export class WaitingNotes {
 		if (news === undefined || this.#said.get(key) === news) return;
 		this.#said.set(key, news);
 		const trouble = told.trouble === null || told.word === "paused" ? "" : `\nTrouble there: ${told.trouble}`;
-		this.#context.note((told.word === null ? told.sentence : `Waiting (${told.word}): ${told.sentence}`) + trouble);
+		const sentence = told.word === null ? told.sentence : `Waiting (${told.word}): ${told.sentence}`;
+		this.#context.note(printable(sentence + trouble));
 	}
 
 	/** Looks until the task has ended or `stop` is called. */
