@@ -44,7 +44,7 @@ const usage = `usage: errand-endpoint run DIR                 serve the endpoint
 const mainFile = fileURLToPath(import.meta.url);
 
 const schedulers: {
-	readonly [Name in SchedulerName]?: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
+	readonly [Name in SchedulerName]: (options: SchedulerOptions, config: EndpointConfig) => Scheduler;
 } = {
 	local: openLocalScheduler,
 	slurm: openSlurmScheduler,
@@ -66,14 +66,8 @@ function version(): string {
 	return path === undefined ? "unknown" : (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
-const openScheduler: Place["openScheduler"] = (config, directory, log) => {
-	const open = schedulers[config.scheduler];
-	if (open === undefined)
-		throw new Error(
-			`this version has no scheduler "${config.scheduler}"; it has ${Object.keys(schedulers).join(", ")}`,
-		);
-	return open({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
-};
+const openScheduler: Place["openScheduler"] = (config, directory, log) =>
+	schedulers[config.scheduler]({ directory, log, commandTimeoutMs: config.commandTimeoutMs }, config);
 
 /** `--set walltime=2h`: a later one for the same setting wins. */
 function answersOf(words: readonly string[]): Record<string, string> {

@@ -9,6 +9,5 @@ export interface Place {
 	readonly version: string;
 	/** The manager's main file. */
 	readonly managerProgram: string;
-	/** Throws when this version does not have the configured scheduler. */
 	readonly openScheduler: (config: EndpointConfig, directory: string, log: Logger) => Scheduler;
 }
