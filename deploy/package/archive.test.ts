@@ -35,6 +35,11 @@ describe("NEW-25: the archive for a login node", () => {
 		expect(stdout).toMatch(/\d+\.\d+\.\d+/);
 	});
 
+	test("NEW-10: knows the sites", async () => {
+		const { stdout } = await run(join(tree, "bin", "errand-endpoint"), ["survey", "crux"], { env: {}, cwd: "/" });
+		expect(JSON.parse(stdout)).toMatchObject({ site: "crux", scheduler: "pbs" });
+	});
+
 	test("its own manager and worker run a task, from one file each", async () => {
 		const program = [join(tree, "lib/node"), join(tree, "lib/manager.mjs")] as const;
 		const daemon = await new ScriptedDaemon({ program, environment: { PATH: "" } }).open();

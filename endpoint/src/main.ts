@@ -4,11 +4,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type EndpointConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
+import { type EndpointConfig, type KubernetesConfig, type SchedulerName, schedulerNames } from "./config/config.ts";
 import { duration } from "./config/quantities.ts";
 import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
+import { openKubernetesScheduler } from "./scheduler/kubernetes/kubernetes.ts";
 import { openLocalScheduler } from "./scheduler/local/local.ts";
 import { openLsfScheduler } from "./scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "./scheduler/pbs/pbs.ts";
@@ -54,6 +55,7 @@ const schedulers: {
 	htcondor: openCondorScheduler,
 	flux: openFluxScheduler,
 	ssh: openSshScheduler,
+	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig), // the settings demand it
 };
 
 /** Of the package that this file is in, or of the bundle's neighbour. */

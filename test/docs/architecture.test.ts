@@ -24,7 +24,8 @@ const anchorOf = (heading: string): string =>
 
 test("links between the documents lead somewhere", () => {
 	const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-	for (const page of [...pages, ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)]) {
+	const docs = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
+	for (const page of [...pages, ...docs.map((name) => `docs/${name}`)]) {
 		const text = readFileSync(root + page, "utf8").replaceAll(/^```[\s\S]*?^```$/gm, "");
 		for (const [, path = "", anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
 			const target = path === "" ? root + page : join(root, dirname(page), path);

@@ -1,11 +1,14 @@
 /** NEW-10 on a real cluster: what configure finds there, what doctor says, and canaries that fly or do not. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
 import { startSlurm, type TestSlurm } from "../harness/slurm.ts";
+
+// Every test starts several programs; on a busy machine that takes a while.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Report {
 	checks: { name: string; state: string; says: string; next?: string }[];
@@ -63,6 +66,14 @@ test("NEW-10: configure asks the scheduler that answers here, and doctor flies a
 	expect(code).toBe(0);
 	expect(await slurm.command("squeue", "--noheader")).toBe("");
 	expect(slurm.processesLeft()).toEqual([]);
+});
+
+test("the endpoint called local is this machine, whatever scheduler answers, and its canary flies, too", async () => {
+	await commands.expect("endpoint", "configure", "local");
+	expect(readFileSync(configOf("local"), "utf8")).toContain("scheduler: local\n");
+	const { of, stderr } = await doctor("local", "--canary");
+	expect(of("canary"), stderr).toMatchObject({ state: "ok" });
+	expect(existsSync(join(commands.home, "endpoints", "local", "canary"))).toBe(false);
 });
 
 test("NEW-10: a canary that the scheduler refuses is told in the scheduler's words, with what to change", async () => {

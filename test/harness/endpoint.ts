@@ -15,6 +15,8 @@ export class TestEndpoint {
 	readonly id: string;
 	readonly directory: string;
 	readonly #environment: NodeJS.ProcessEnv;
+	/** Whose process the daemon is, if not the tests'. The directory must be theirs by the time it starts. */
+	account: { uid: number; gid: number } | undefined;
 	#process: LoggedProcess | undefined;
 
 	private constructor(id: string, directory: string, environment: NodeJS.ProcessEnv) {
@@ -69,7 +71,8 @@ export class TestEndpoint {
 
 	/** One more daemon, of this directory or of a copy; whoever calls ends it. */
 	spawn(directory = this.directory): LoggedProcess {
-		return new LoggedProcess("endpoint", process.execPath, [endpointMain, "run", directory], this.#environment);
+		const words = [endpointMain, "run", directory];
+		return new LoggedProcess("endpoint", process.execPath, words, this.#environment, undefined, this.account);
 	}
 
 	/** Only the daemon: its managers go on. */

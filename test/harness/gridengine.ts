@@ -110,7 +110,7 @@ class PrivateCell implements TestGridEngine {
 		for (const program of ["qsub", "qstat", "qdel", "qacct", "qhold", "qalter", "qrsh"])
 			await writeFile(
 				this.#at(`bin/${program}`),
-				`#!/bin/sh\nif [ -s ${this.#at("gift")} ]; then chown -R ${uid}:${gid} "$(cat ${this.#at("gift")})"; fi\nexport HOME=${this.#user.home}\nexec setpriv --reuid=${uid} --regid=${gid} --clear-groups ${tools}/${program} "$@"\n`,
+				`#!/bin/sh\nif [ "$(id -u)" != 0 ]; then exec ${tools}/${program} "$@"; fi\nif [ -s ${this.#at("gift")} ]; then chown -R ${uid}:${gid} "$(cat ${this.#at("gift")})"; fi\nexport HOME=${this.#user.home}\nexec setpriv --reuid=${uid} --regid=${gid} --clear-groups ${tools}/${program} "$@"\n`,
 				{ mode: 0o755 },
 			);
 		const place = `${root}/default/common;${this.#at("spool/qmaster")}`;

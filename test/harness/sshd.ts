@@ -1,7 +1,7 @@
 /** A private SSH server on a random port of the loopback, and what a client needs to come in; all gone afterwards. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
@@ -17,6 +17,10 @@ export interface TestSshd {
 	/** Nobody listens until {@link listen}. Sessions that are open go on. */
 	close(): Promise<void>;
 	listen(): Promise<void>;
+	/** Where blocks of scheduler `ssh` are on the far side, which is this machine. */
+	readonly blocks: string;
+	/** Removes what an endpoint, by its mark, has left there. */
+	forget(endpoint: string): void;
 	stop(): Promise<void>;
 }
 
@@ -72,8 +76,14 @@ export async function startSshd(): Promise<TestSshd> {
 	].join("\n");
 	let server: ChildProcess | undefined;
 
+	const blocks = `/tmp/errand-${userInfo().uid}`;
 	const sshd: TestSshd = {
 		clientConfig,
+		blocks,
+		forget(endpoint) {
+			rmSync(join(blocks, endpoint), { recursive: true, force: true });
+			if (existsSync(blocks) && readdirSync(blocks).length === 0) rmdirSync(blocks);
+		},
 		async close() {
 			if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
 			server.kill("SIGTERM");

@@ -38,6 +38,7 @@ const batchSettings = {
 		.strictObject({
 			namespace: z.string().min(1).default("default"),
 			image: z.string().min(1),
+			command: z.array(z.string().min(1)).min(1).optional(),
 			service_account: z.string().min(1).optional(),
 			node_selector: z.record(z.string(), z.string()).default({}),
 			image_pull_secret: z.string().min(1).optional(),
@@ -110,6 +111,8 @@ export const settingNames: readonly string[] = Object.keys(document.shape);
 export interface KubernetesConfig {
 	readonly namespace: string;
 	readonly image: string;
+	/** What starts a manager in the image; undefined: the same paths as here. */
+	readonly command: readonly string[] | undefined;
 	readonly serviceAccount: string | undefined;
 	readonly nodeSelector: Readonly<Record<string, string>>;
 	readonly imagePullSecret: string | undefined;
@@ -221,6 +224,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 				: Object.freeze({
 						namespace: kubernetes.namespace,
 						image: kubernetes.image,
+						command: kubernetes.command,
 						serviceAccount: kubernetes.service_account,
 						nodeSelector: Object.freeze(kubernetes.node_selector),
 						imagePullSecret: kubernetes.image_pull_secret,

@@ -91,6 +91,7 @@ export async function flyCanary(options: CanaryOptions): Promise<Verdict> {
 	const tasks = functions.map((called) => ({ called, task: taskOf(called) }));
 	let link: Link | undefined;
 	let job: JobId | undefined;
+	const over = new AbortController();
 	try {
 		const tokens = await loadBlockTokens(directory);
 		const identity = await loadLinkIdentity(directory);
@@ -144,8 +145,12 @@ export async function flyCanary(options: CanaryOptions): Promise<Verdict> {
 		const spec = managerSpec(place, blockId, small);
 		job = await scheduler.submit(spec);
 		tell(`submitted as ${job}; waiting for its manager`);
-		const came = await Promise.race([manager.promise, whyNot(scheduler, job, options)]);
+		const came = await Promise.race([
+			manager.promise,
+			whyNot(scheduler, job, { ...options, signal: AbortSignal.any([signal, over.signal]) }),
+		]);
 		if ("verdict" in came) return withLog(came.verdict, await tailOf(spec.logPath));
+		over.abort();
 		tell(`its manager has attached from ${came.host}; running two tasks there`);
 		const limit = AbortSignal.any([signal, AbortSignal.timeout(tasksLimitMs)]);
 		await Promise.race([allResults.promise, aborted(limit)]);
@@ -163,6 +168,7 @@ export async function flyCanary(options: CanaryOptions): Promise<Verdict> {
 			return fault(`${scheduler.name} does not answer: ${error.message}`, "wait until it does, or ask the site");
 		throw error;
 	} finally {
+		over.abort();
 		// A submit that was given up may have succeeded: whatever carries the canary's mark is ended.
 		const left = new Set(
 			await scheduler.listOurs().then(

@@ -7,6 +7,7 @@ import { type EndpointConfig, readConfig } from "../config/config.ts";
 import { readCredentials } from "../config/credentials.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import { type Scheduler, SchedulerSilent } from "../scheduler/scheduler.ts";
+import { linkAddresses } from "../service/link-addresses.ts";
 import { silentLogger } from "../service/logger.ts";
 import { probeBroker } from "../uplink/broker-probe.ts";
 import { openCloudClient } from "../uplink/cloud-client.ts";
@@ -130,30 +131,25 @@ async function askScheduler(config: EndpointConfig, options: DoctorOptions): Pro
 	}
 }
 
+/** What managers will be told; the port is the daemon's to choose. */
 function addresses(config: EndpointConfig): Verdict {
-	const own = Object.entries(networkInterfaces()).flatMap(([name, all]) =>
-		(all ?? [])
-			.filter(({ internal, address }) => !internal && !/^fe80:/i.test(address))
-			.map(({ address }) => `${address} (${name})`),
-	);
 	const next = "say link_addresses: the interface that nodes reach this machine by, like ib0 or hsn0";
-	if (config.linkHost === "127.0.0.1" || config.linkHost === "localhost")
+	if (/^(127\.|localhost$|::1$)/.test(config.linkHost))
 		return fault(
 			`the endpoint listens on ${config.linkHost} only: no node reaches it`,
 			"remove link_host from config.yaml",
 		);
-	if (config.linkAddresses.length > 0) {
-		const known = own.map((text) => text.split(" ")[0]);
-		const words = `nodes are told ${config.linkAddresses.join(", ")}`;
-		const foreign = config.linkAddresses.filter((address) => !known.includes(address));
-		if (foreign.length === 0) return ok(words);
-		return warning(
-			`${words}; no interface of ${hostname()} has ${foreign.join(", ")}`,
-			`it has ${own.join(", ") || "none"}; ${next}`,
-		);
-	}
-	if (own.length === 0) return warning("this machine has no address but its own", next);
-	return ok(`nodes try ${own.join(", ")}`);
+	const interfaces = networkInterfaces();
+	const told = linkAddresses(config, config.linkPort ?? 0, hostname(), interfaces)
+		.split(",")
+		.map((address) => address.replace(/:\d+$/, ""));
+	const says = `nodes are told ${told.join(", ")}`;
+	const own = Object.values(interfaces).flatMap((all) => (all ?? []).map(({ address }) => address));
+	const foreign = config.linkAddresses.filter((address) => !own.includes(address));
+	if (foreign.length > 0) return warning(`${says}; ${hostname()} has no interface with ${foreign.join(", ")}`, next);
+	if (told.every((address) => address === hostname() || address.startsWith("127.")))
+		return warning(`${says}: this machine has no address but its own`, next);
+	return ok(says);
 }
 
 async function examineCloud(findings: Findings, { directory, online }: DoctorOptions): Promise<void> {

@@ -21,7 +21,7 @@ function amounts(of: {
 export const describeShape = (shape: NodeShape): string => amounts(shape);
 
 /** "1 core on one node"; "3 whole nodes with 16 cores each". */
-export function describeVariant(demand: NodeDemand): string {
+function describeVariant(demand: NodeDemand): string {
 	const each = amounts({ ...demand, named: demand.named.map(({ name, amount }) => [name, amount] as const) });
 	return demand.nodes > 1 ? `${demand.nodes} whole nodes of one block with ${each} each` : `${each} on one node`;
 }

@@ -37,7 +37,7 @@ const one: NodeDemand = {
 	launches: false,
 	resources: undefined,
 };
-export const plainDemand: Demand = { key: "plain", plain: true, expectedMs: 0, variants: [one] };
+const plainDemand: Demand = { key: "plain", plain: true, expectedMs: 0, variants: [one] };
 
 const known = new Map<string, Demand>();
 

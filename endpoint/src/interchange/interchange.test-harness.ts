@@ -21,7 +21,7 @@ export interface Wish extends Partial<Omit<Resources, "named" | "variants" | "$t
 	variants?: Wish[];
 }
 
-export function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
+function resourcesOf({ named = {}, variants = [], ...rest }: Wish): Resources {
 	return create(ResourcesSchema, {
 		...rest,
 		named: namedOf(named),
@@ -99,6 +99,13 @@ export function died(id: TaskId, signal = "SIGKILL"): Result {
 		outcome: { case: "failure", value: { code: "WORKER_EXITED", message: `ended by ${signal}`, signal } },
 	});
 }
+
+export const cancelled = (id: TaskId): Result =>
+	create(ResultSchema, {
+		taskId: idToBytes(id),
+		cancelled: true,
+		outcome: { case: "failure", value: { code: "CANCELLED" } },
+	});
 
 export const dispatched = (reactions: readonly Reaction[]): { managerId: string; id: TaskId }[] =>
 	reactions.flatMap((r) => (r.kind === "dispatch" ? r.tasks.map((t) => ({ managerId: r.managerId, id: t.id })) : []));

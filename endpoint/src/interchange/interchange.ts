@@ -356,11 +356,6 @@ export class Interchange {
 		return counts;
 	}
 
-	/** Since when all of the block's managers have had nothing to do; undefined when one has, or none has attached. */
-	blockIdleSinceMs(blockId: string): number | undefined {
-		return this.#nodes.idleSinceMs(blockId);
-	}
-
 	/** How many blocks to ask for and which to give back. Call it after {@link place}: what there is room for is no demand. */
 	planScaling(view: ScalingView, nowMs: number): ScalingPlan {
 		return planScaling({
@@ -502,7 +497,11 @@ export class Interchange {
 	/** Ends tasks that no node of any queue could run, however empty: they would wait for ever. */
 	#refuseImpossible(nowMs: number): void {
 		for (const queue of [...this.#waiting.queues.values()]) {
-			if (queue.demand.plain || this.#nodes.couldRun(queue.demand) !== "no") continue;
+			if (queue.demand.plain || queue.possibleSince === this.#nodes.version) continue;
+			if (this.#nodes.couldRun(queue.demand) !== "no") {
+				queue.possibleSince = this.#nodes.version;
+				continue;
+			}
 			for (let task = queue.peek(); task; task = queue.peek()) {
 				queue.take();
 				this.#finish(task, unavailableResult(task.id, queue.demand, this.#nodes.queues), undefined, nowMs);

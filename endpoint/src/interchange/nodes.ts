@@ -10,6 +10,7 @@ export class Nodes {
 	readonly #blocks = new Map<string, BlockRecord>();
 	readonly #queues = new Map<string, QueueRecord>();
 	readonly #unnamed = new QueueRecord(unnamedQueue, false);
+	#version = 0;
 
 	constructor(queues: readonly QueueSettings[]) {
 		for (const settings of queues) this.#queues.set(settings.name, new QueueRecord(settings, true));
@@ -17,6 +18,11 @@ export class Nodes {
 
 	get managers(): Iterable<ManagerRecord> {
 		return this.#managers.values();
+	}
+
+	/** Another number when {@link couldRun} may answer otherwise than before. */
+	get version(): number {
+		return this.#version;
 	}
 
 	/** In the order of the configuration; those last that only blocks of an earlier one name. */
@@ -56,7 +62,7 @@ export class Nodes {
 			}
 			manager = recordManager(hello, block, nowMs);
 			block.managers.add(manager);
-			block.queue.see(manager.shape);
+			if (block.queue.see(manager.shape)) this.#version++;
 			this.#managers.set(manager.id, manager);
 		}
 		manager.link = attached;
@@ -98,6 +104,7 @@ export class Nodes {
 		if (!queue) {
 			queue = new QueueRecord({ ...unnamedQueue, name }, false);
 			this.#queues.set(name, queue);
+			this.#version++;
 		}
 		return queue;
 	}

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { AcceptedTask, DispatchedTask } from "./held-task.ts";
 import {
+	cancelled,
 	died,
 	dispatched,
 	ended,
@@ -137,7 +138,6 @@ describe("tasks over several nodes", () => {
 			"waits",
 			"waits",
 		]);
-		expect(bench.core.blockIdleSinceMs("b")).toBeUndefined();
 		expect(bench.finish("b-0", wide).size).toBe(2);
 	});
 
@@ -354,5 +354,101 @@ test("HQ-2: whatever is asked, no node gives more than it has and no index twice
 			expect(bench.core.empty).toBe(true);
 		}),
 		{ numRuns: 200 },
+	);
+});
+
+test("NEW-7: whatever dies or goes away, a task over several nodes is run by one manager at a time, and everything ends once", () => {
+	const step = fc.oneof(
+		{ weight: 3, arbitrary: fc.record({ accept: fc.integer({ min: 1, max: 3 }) }) },
+		{ weight: 4, arbitrary: fc.record({ finish: fc.nat() }) },
+		{ weight: 1, arbitrary: fc.record({ lose: fc.nat() }) },
+		{ weight: 1, arbitrary: fc.record({ detach: fc.nat() }) },
+		{ weight: 2, arbitrary: fc.record({ attach: fc.nat() }) },
+		{ weight: 1, arbitrary: fc.record({ cancel: fc.nat() }) },
+		{ weight: 1, arbitrary: fc.record({ drain: fc.nat() }) },
+	);
+	interface Living {
+		readonly node: FakeNode;
+		attached: boolean;
+		readonly held: Set<TaskId>;
+	}
+	fc.assert(
+		fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+			const bench = new Bench([]);
+			const living = new Map<string, Living>();
+			const all: AcceptedTask[] = [];
+			const endings = new Map<TaskId, number>();
+			let made = 0;
+			const attach = (one: Living) => {
+				one.attached = true;
+				const hello = helloOf({ ...one.node, held: [...one.held] });
+				for (const unwanted of bench.core.attach(hello, bench.nowMs)) one.held.delete(unwanted);
+			};
+			const makeBlock = () => {
+				for (const node of blockOf(`b${made++}`, 3)) {
+					const one: Living = { node, attached: false, held: new Set() };
+					living.set(node.id, one);
+					attach(one);
+				}
+			};
+			const act = (...tasks: AcceptedTask[]) => {
+				all.push(...tasks);
+				for (const [id, { managerId }] of bench.place(...tasks)) {
+					for (const one of living.values()) expect(one.held.has(id)).toBe(false);
+					expect(living.get(managerId)?.attached).toBe(true);
+					living.get(managerId)?.held.add(id);
+				}
+				for (const { id } of ended(bench.reactions)) endings.set(id, (endings.get(id) ?? 0) + 1);
+				for (const reaction of bench.reactions) {
+					const one = reaction.kind === "cancel" ? living.get(reaction.managerId) : undefined;
+					if (reaction.kind !== "cancel" || !one?.attached) continue;
+					const stopped = reaction.taskIds.filter((id) => one.held.delete(id));
+					bench.core.results(reaction.managerId, stopped.map(cancelled), bench.nowMs);
+					if (stopped.length > 0) act();
+				}
+			};
+			const choose = <T>(from: readonly T[], at: number): T | undefined => from[at % Math.max(1, from.length)];
+			const finish = (at: number) => {
+				const one = choose(
+					[...living.values()].filter(({ attached, held }) => attached && held.size > 0),
+					at,
+				);
+				const [id] = one?.held ?? [];
+				if (!one || id === undefined) return;
+				one.held.delete(id);
+				bench.core.results(one.node.id, [success(id, 5_000)], bench.nowMs);
+				act();
+			};
+			makeBlock();
+			makeBlock();
+			for (const action of steps) {
+				bench.nowMs += 2_000;
+				const [name, at] = Object.entries(action)[0] as [string, number];
+				const one = choose([...living.values()], at);
+				if (name === "accept") act(taskOf({ nodes: at }));
+				else if (name === "finish") finish(at);
+				else if (name === "cancel") bench.core.cancel([choose(all, at)?.id ?? ("none" as TaskId)], 0, bench.nowMs);
+				else if (!one) continue;
+				else if (name === "lose") {
+					living.delete(one.node.id);
+					bench.core.lose(one.node.id, "its node died", bench.nowMs);
+				} else if (name === "detach") {
+					one.attached = false;
+					bench.core.detach(one.node.id, bench.nowMs);
+				} else if (name === "attach") attach(one);
+				else bench.core.drainBlock(one.node.block as string, "idle");
+				act();
+			}
+			makeBlock();
+			for (const one of living.values()) if (!one.attached) attach(one);
+			for (let round = 0; round < 1_000 && !bench.core.empty; round++) {
+				bench.nowMs += 2_000;
+				act();
+				finish(0);
+			}
+			expect(bench.core.empty).toBe(true);
+			expect([...endings.values()].every((times) => times === 1)).toBe(true);
+		}),
+		{ numRuns: 150 },
 	);
 });

@@ -11,6 +11,7 @@ import type { DemandQueue } from "./task-queue.ts";
 
 /** After this long at the head of the line nodes are kept free for a task that nothing fits. */
 const starvationMs = 10_000;
+const mostReservations = 32;
 /** Between two looks for a node to keep. */
 const reserveAgainMs = 1_000;
 /** A task that is expected to take this much less than the one refused may fit where that did not. */
@@ -34,8 +35,8 @@ interface Candidates {
 interface Line {
 	readonly queue: DemandQueue;
 	head: HeldTask;
-	/** Of each variant of the demand. */
-	readonly candidates: Candidates[];
+	/** Of each variant of the demand; undefined before it has been its turn. */
+	candidates: readonly Candidates[] | undefined;
 	/** Free workers are used up; from here on plain tasks are handed over ahead of one. */
 	ahead: boolean;
 	/** Some node had room, but no further launch is allowed for the moment. */
@@ -50,6 +51,8 @@ export class Placement {
 	#open: ManagerRecord[] | undefined;
 	/** Those of the freed that this pass looks at. */
 	#fresh: readonly ManagerRecord[] = [];
+	/** Of those the ones that may still have a free worker. */
+	#roomy: ManagerRecord[] = [];
 	#turn = 0;
 
 	constructor(durations: Durations) {
@@ -87,14 +90,22 @@ export class Placement {
 		if (this.#open.length === 0) return;
 		this.#review(queues, nowMs);
 		this.#fresh = [...this.#freed].filter(isOpen);
+		this.#roomy = this.#fresh.slice();
 		// What a lifted reservation frees from here on is for the next pass.
 		this.#freed.clear();
 		const lines = new LineHeap();
 		for (const queue of queues.values()) {
 			const head = queue.peek();
-			if (head) lines.add(this.#line(queue, head));
+			if (head && !(this.#fresh.length === 0 && this.#isHopeless({ queue, head }, nowMs)))
+				lines.add({ queue, head, candidates: undefined, ahead: false, throttled: false });
 		}
+		let full = false;
 		for (let line = lines.best; line !== undefined; line = lines.best) {
+			if (!full && this.#allFull()) {
+				full = true;
+				lines.keep((other) => !this.#isHopeless(other, nowMs));
+				continue;
+			}
 			const found = this.#pick(line, nowMs);
 			if (found === undefined) {
 				lines.remove();
@@ -114,30 +125,51 @@ export class Placement {
 		}
 	}
 
-	#line(queue: DemandQueue, head: HeldTask): Line {
-		const { refused, demand } = queue;
-		const again =
+	/** Whether nodes that have no more room than at the last pass would refuse the head as they did then. */
+	#refusedStill({ refused, demand }: DemandQueue, head: HeldTask): boolean {
+		return (
 			refused !== undefined &&
 			head.priority <= refused.priority &&
-			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter);
+			(!demand.plain || this.#durations.estimateMs(head.functionId) >= refused.estimateMs * shorter)
+		);
+	}
+
+	/** No manager with more room than at the last pass has a free worker left: within a pass they only fill. */
+	#allFull(): boolean {
+		for (let last = this.#roomy.at(-1); last !== undefined; last = this.#roomy.at(-1)) {
+			if (hasFreeWorker(last)) return false;
+			this.#roomy.pop();
+		}
+		return true;
+	}
+
+	/** Whether it would be refused again, when all are full, and nodes need not be kept for it. */
+	#isHopeless({ queue, head }: Pick<Line, "queue" | "head">, nowMs: number): boolean {
+		if (!this.#refusedStill(queue, head)) return false;
+		if (queue.demand.plain) return this.#fresh.length === 0;
+		if (nowMs - head.queuedAtMs < starvationMs || this.#reservations.has(queue.demand.key)) return true;
+		return nowMs - queue.reserveTriedMs < reserveAgainMs;
+	}
+
+	/** Where to look for room; undefined when there can be none. */
+	#candidates({ queue, head }: Line): readonly Candidates[] | undefined {
+		const { demand } = queue;
+		const again = this.#refusedStill(queue, head);
+		if (again && !demand.plain && this.#allFull()) return undefined;
 		const managers = again ? this.#fresh : (this.#open as ManagerRecord[]);
 		if (!again) queue.refused = undefined;
-		return {
-			queue,
-			head,
-			candidates: demand.variants.map((variant) => ({
-				managers: variant.nodes > 1 ? [] : managers.slice(),
-				blocks: variant.nodes > 1 ? [...new Set(managers.map(({ block }) => block))] : [],
-				cursor: 0,
-			})),
-			ahead: false,
-			throttled: false,
-		};
+		return demand.variants.map((variant) => ({
+			managers: variant.nodes > 1 ? [] : managers.slice(),
+			blocks: variant.nodes > 1 ? [...new Set(managers.map(({ block }) => block))] : [],
+			cursor: 0,
+		}));
 	}
 
 	#pick(line: Line, nowMs: number): Assignment | undefined {
 		const { head } = line;
 		const { demand } = line.queue;
+		line.candidates ??= this.#candidates(line);
+		if (line.candidates === undefined) return undefined;
 		for (const [at, variant] of demand.variants.entries()) {
 			const candidates = line.candidates[at] as Candidates;
 			if (variant.nodes > 1) {
@@ -224,11 +256,22 @@ export class Placement {
 		const urgent = (others.best?.head.priority ?? Number.POSITIVE_INFINITY) < head.priority;
 		if (!urgent && nowMs - head.queuedAtMs < starvationMs) return;
 		queue.reserveTriedMs = nowMs;
+		if (!this.#mayKeepMore(head)) return;
 		const reservation = chooseReservation(head, this.#open as ManagerRecord[], nowMs);
 		if (reservation === undefined) return;
 		for (const manager of reservation.managers) if (manager.reservation) this.#lift(manager.reservation);
 		this.#reservations.set(demand.key, reservation);
 		for (const manager of reservation.managers) manager.reservation = reservation;
+	}
+
+	/** Nodes are kept for so many demands at a time; for those that go first, so that each gets its turn. */
+	#mayKeepMore(head: HeldTask): boolean {
+		if (this.#reservations.size < mostReservations) return true;
+		let last: Reservation | undefined;
+		for (const one of this.#reservations.values()) if (!last || goesBefore(last, one)) last = one;
+		if (!last || !goesBefore(head, last)) return false;
+		this.#lift(last);
+		return true;
 	}
 
 	/** Reservations whose task has gone or whose nodes end too early are lifted. */
@@ -248,6 +291,8 @@ export class Placement {
 		}
 	}
 }
+
+const hasFreeWorker = ({ whole, room, plain }: ManagerRecord): boolean => whole === undefined && room.workers > plain;
 
 /** In the order of names with numbers in them, as people and host lists have it. */
 const byHost = (a: ManagerRecord, b: ManagerRecord): number =>
@@ -269,6 +314,12 @@ class LineHeap {
 			if (!this.#swapIfBefore(at, parent)) return;
 			at = parent;
 		}
+	}
+
+	/** Removes those that are not wanted. What is sorted is a heap. */
+	keep(wanted: (line: Line) => boolean): void {
+		const kept = this.#lines.filter(wanted).sort((a, b) => (goesBefore(a.head, b.head) ? -1 : 1));
+		this.#lines.splice(0, this.#lines.length, ...kept);
 	}
 
 	/** Removes the best. */

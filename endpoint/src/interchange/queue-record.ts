@@ -34,11 +34,14 @@ export class QueueRecord {
 		this.throttle = new LaunchThrottle(settings);
 	}
 
-	see(shape: NodeShape): void {
+	/** True when it is a kind of node that was not seen before. */
+	see(shape: NodeShape): boolean {
 		const named = [...shape.named].map(([name, amount]) => `${name}=${amount}`);
 		const key = [shape.workers, shape.cores, shape.memoryBytes, shape.gpus, ...named].join("/");
 		this.#latest = shape;
-		if (this.#seen.size < shapesRemembered) this.#seen.set(key, { ...shape, endsAtMs: 0 });
+		if (this.#seen.has(key) || this.#seen.size >= shapesRemembered) return false;
+		this.#seen.set(key, { ...shape, endsAtMs: 0 });
+		return true;
 	}
 
 	/** What its nodes have, as seen; empty before the first one has come. */

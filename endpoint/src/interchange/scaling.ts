@@ -13,7 +13,7 @@ import { Room } from "./room.ts";
 const companionsMs = 60_000;
 
 /** Tasks of one demand that wait. */
-export interface DemandGroup {
+interface DemandGroup {
 	readonly demand: Demand;
 	readonly tasks: number;
 }

@@ -21,6 +21,8 @@ export class DemandQueue {
 	size = 0;
 	/** Until a node has more room than before, the others need not be asked again. */
 	refused: Refusal | undefined;
+	/** The version of what is known of nodes by which it was found possible. */
+	possibleSince: number | undefined;
 	/** When a node was last looked for to be kept free. */
 	reserveTriedMs = Number.NEGATIVE_INFINITY;
 	/** Highest priority first; few, so a sorted array. */

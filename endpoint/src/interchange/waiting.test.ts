@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type WaitingWord, waitingWords } from "@errand/proto";
 import type { WaitingSummary } from "@errand/proto/rest";
 import { describe, expect, test } from "vitest";
@@ -247,9 +248,11 @@ describe("HQ-5, NEW-8: why it waits", () => {
 		]);
 	});
 
-	test("every word that an endpoint says has a case here", () => {
+	test("every word that an endpoint says has a case here and a line in the documentation", () => {
 		const here = new Set<WaitingWord>([...table.map(([word]) => word), "node-kept-for-larger"]);
 		const endpoint = waitingWords.slice(waitingWords.indexOf("no-such-resources"));
 		expect(endpoint.filter((word) => !here.has(word))).toEqual([]);
+		const page = readFileSync(new URL("../../../docs/placement.md", import.meta.url), "utf8");
+		expect(endpoint.filter((word) => !page.includes(`| \`${word}\` `))).toEqual([]);
 	});
 });

@@ -5,8 +5,8 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
-import type { QueueConfig } from "../config/queue.ts";
 import { endpointMark, formatMark, type JobMark } from "./job-mark.ts";
+import { type Lacks, refuseWhatLacks } from "./lacks.ts";
 import {
 	type BlockSpec,
 	type JobId,
@@ -55,7 +55,7 @@ export interface Dialect {
 	/** Of its own job ids. Others are not asked for: it cannot know them. */
 	readonly idForm: RegExp;
 	/** Settings that it has nothing for, and what to do instead. A block that says one of them is refused. */
-	readonly lacks: Partial<Readonly<Record<keyof QueueConfig, string>>>;
+	readonly lacks: Lacks;
 	/** Exactly what is handed over, for people. `mark` is in it where {@link Dialect.ours} finds it. */
 	script(spec: BlockSpec, mark: string): string;
 	submit(ask: Ask, spec: BlockSpec, mark: string): Promise<Answer>;
@@ -116,34 +116,34 @@ export function openCommandLineScheduler(
 		}
 	}
 
+	function forget(blockId: string): void {
+		try {
+			dialect.forget?.(blockId);
+		} catch (error) {
+			log.warn({ block: blockId, err: error }, "scheduler: what was kept for a block could not be removed");
+		}
+	}
+
 	async function submitNew(spec: BlockSpec): Promise<JobId> {
 		tried.add(spec.blockId);
 		// Schedulers hold or fail a job whose output has no place to go to.
 		await mkdir(dirname(spec.logPath), { recursive: true, mode: 0o700 });
 		const answer = await dialect.submit(ask, spec, formatMark({ endpoint, blockId: spec.blockId }));
 		const words = wordsOf(answer);
-		if (answer.code !== 0) {
-			if (answer.code === undefined || dialect.unreachable.test(words))
-				throw new SchedulerSilent(`${name} did not take the job: ${words}`);
-			throw new SubmitRejected(words);
-		}
+		// What it says counts before its exit status: programs of sites warn with the one and submit all the same.
 		const id = dialect.parseSubmitted(answer.stdout);
-		if (id === undefined) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
-		return id;
-	}
-
-	function refuseWhatItLacks({ queue, nodes }: BlockSpec): void {
-		for (const [setting, instead] of Object.entries(dialect.lacks) as [keyof QueueConfig, string][]) {
-			const value = queue[setting];
-			if (value !== undefined && value !== "")
-				throw new SubmitRejected(`${name} has nothing for ${settingName(setting)} (${String(value)}): ${instead}`);
-		}
-		if (nodes > 1 && !dialect.capabilities.multiNode)
-			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${nodes}`);
+		if (id !== undefined) return id;
+		if (answer.code === 0) throw new SchedulerSilent(`${name} took the job but told no id: ${words}`);
+		if (answer.code === undefined || dialect.unreachable.test(words))
+			throw new SchedulerSilent(`${name} did not take the job: ${words}`);
+		forget(spec.blockId);
+		throw new SubmitRejected(words);
 	}
 
 	async function submit(spec: BlockSpec): Promise<JobId> {
-		refuseWhatItLacks(spec);
+		refuseWhatLacks(name, dialect.lacks, spec);
+		if (spec.nodes > 1 && !dialect.capabilities.multiNode)
+			throw new SubmitRejected(`a job of ${name} has one node: nodes_per_block must be 1, not ${spec.nodes}`);
 		const { blockId } = spec;
 		const already = submitted.get(blockId)?.id ?? (await findEarlier(blockId));
 		if (already !== undefined) return already;
@@ -151,13 +151,17 @@ export function openCommandLineScheduler(
 		try {
 			id = await submitNew(spec);
 		} catch (error) {
-			if (!(error instanceof SchedulerSilent)) throw error;
+			if (error instanceof SubmitRejected) throw error;
 			log.warn({ block: blockId, err: error }, "scheduler: a submit without an answer; looking for its job");
 			id = await ours().then(
 				(jobs) => jobs.get(blockId),
 				() => undefined,
 			);
-			if (id === undefined) throw error;
+			if (id === undefined) {
+				if (error instanceof SchedulerSilent) throw error;
+				// Its files could not be written: a full disk, a directory that is not ours.
+				throw new SchedulerSilent(`the job could not be prepared: ${(error as Error).message}`, { cause: error });
+			}
 		}
 		submitted.set(blockId, { id, atMs: nowMs() });
 		return id;
@@ -168,11 +172,11 @@ export function openCommandLineScheduler(
 		const told: Told = asked.length === 0 ? { jobs: new Map(), gone: new Set() } : await dialect.jobs(ask, asked);
 		const statuses = new Map(ids.map((id): [JobId, JobStatus] => [id, statusOf(id, told)]));
 		for (const { mark, status } of told.jobs.values())
-			if (status.state === "ended" && mark?.endpoint === endpoint) dialect.forget?.(mark.blockId);
+			if (status.state === "ended" && mark?.endpoint === endpoint) forget(mark.blockId);
 		for (const [blockId, { id }] of submitted)
 			if (statuses.get(id)?.state === "ended") {
 				submitted.delete(blockId);
-				dialect.forget?.(blockId);
+				forget(blockId);
 			}
 		return statuses;
 	}
@@ -241,6 +245,3 @@ export function openCommandLineScheduler(
 }
 
 export const vanished = (reason: string): JobStatus => ({ state: "ended", reason, end: "vanished" });
-
-/** "dependsOnJob" → "depends_on_job": as config.yaml has it. */
-const settingName = (setting: string): string => setting.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -43,7 +43,7 @@ export interface FakeJob {
 	readonly attributes: ReadonlyMap<string, string>;
 	state: "pending" | "held" | "running" | "suspended" | "ending" | "ended";
 	/** Shown in place of the state's own word. */
-	word?: string;
+	word: string | undefined;
 	reason: string;
 	expectedStartMs?: number;
 	starts: number;
@@ -59,7 +59,8 @@ export interface FakeSubmission {
 	readonly attributes: ReadonlyMap<string, string>;
 	readonly script: string;
 	readonly logPath: string | undefined;
-	readonly environment?: Readonly<Record<string, string>>;
+	/** Of the job, each time it starts; `directory` takes files for it. */
+	readonly environment?: (job: FakeJob, directory: string) => Readonly<Record<string, string>>;
 	readonly held?: boolean;
 }
 
@@ -167,6 +168,7 @@ export class FakeBatchSystem {
 			end: {},
 			forgotten: false,
 			archived: false,
+			word: undefined,
 		};
 		this.jobs.push(job);
 		this.#submissions.set(job.number, submission);
@@ -193,7 +195,7 @@ export class FakeBatchSystem {
 		const output = openSync(logPath ?? "/dev/null", "a");
 		const child = spawn("/bin/bash", [path], {
 			cwd: this.#directory,
-			env: { ...process.env, ...environment, [mark]: `${this.#directory}#${job.number}` },
+			env: { ...process.env, ...environment?.(job, this.#directory), [mark]: `${this.#directory}#${job.number}` },
 			stdio: ["ignore", output, output],
 			detached: true,
 		});
@@ -209,6 +211,11 @@ export class FakeBatchSystem {
 				job.state = "ended";
 			});
 		});
+	}
+
+	/** Its process has not ended. */
+	runs(job: FakeJob): boolean {
+		return this.#processes.has(job.number);
 	}
 
 	/** Back into the queue, as when a node fails. */

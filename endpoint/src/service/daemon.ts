@@ -340,6 +340,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		periodMs: config.heartbeatPeriodMs,
 		clock,
 		send: (body) => uplink.heartbeat(body),
+		mood() {
+			const { waiting, held } = interchange.counts();
+			return { waiting: waiting > 0, busy: held > 0 };
+		},
 		state() {
 			const { waiting, held, workers, idleWorkers, managers, cores } = interchange.counts();
 			const { paused, trouble } = supervisor.view;

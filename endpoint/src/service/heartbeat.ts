@@ -6,6 +6,8 @@ import type { Clock } from "./clock.ts";
 
 /** Heartbeats that tell of a change come at most this often. */
 const notableMs = 1_000;
+/** While tasks wait, people ask why: what they are told is no older than this. */
+const waitingPeriodMs = 5_000;
 
 export interface HeartbeatOptions {
 	readonly endpointId: string;
@@ -14,6 +16,8 @@ export interface HeartbeatOptions {
 	readonly clock: Clock;
 	/** What is different each time. */
 	readonly state: () => Omit<EndpointStatusDetails, "heartbeat_period" | "active" | "errand_version" | "hostname">;
+	/** Cheap: looked at several times a second. A change of `busy` is told soon. */
+	readonly mood: () => { readonly waiting: boolean; readonly busy: boolean };
 	readonly send: (body: Uint8Array) => Promise<void>;
 }
 
@@ -22,6 +26,7 @@ export class Heartbeat {
 	#toldAtMs = 0;
 	#telling: NodeJS.Timeout | undefined;
 	#closed = false;
+	#toldBusy = false;
 
 	constructor(options: HeartbeatOptions) {
 		this.#options = options;
@@ -29,7 +34,8 @@ export class Heartbeat {
 
 	/** Tells it now. `active` false: the endpoint says good-bye. */
 	tell(active = true): Promise<void> {
-		const { clock, endpointId, version, periodMs, state, send } = this.#options;
+		const { clock, endpointId, version, periodMs, state, mood, send } = this.#options;
+		this.#toldBusy = mood().busy;
 		this.#toldAtMs = clock.steadyMs();
 		clearTimeout(this.#telling);
 		this.#telling = undefined;
@@ -53,7 +59,11 @@ export class Heartbeat {
 	}
 
 	tick(): void {
-		if (this.#options.clock.steadyMs() - this.#toldAtMs >= this.#options.periodMs) void this.tell();
+		const { clock, mood, periodMs } = this.#options;
+		const { waiting, busy } = mood();
+		const limitMs = waiting ? Math.min(periodMs, waitingPeriodMs) : periodMs;
+		if (clock.steadyMs() - this.#toldAtMs >= limitMs) void this.tell();
+		else if (busy !== this.#toldBusy) this.tellSoon();
 	}
 
 	close(): void {

@@ -27,7 +27,8 @@ export function queueSettings(queue: QueueConfig, isLocal: boolean): QueueSettin
 			workers: queue.workersPerNode ?? cores,
 			cores,
 			memoryBytes: queue.memoryPerNodeBytes ?? (isLocal ? totalmem() : undefined),
-			gpus: queue.gpuIds.length,
+			// A batch job tells its nodes of devices that config.yaml does not name.
+			gpus: isLocal || queue.gpuIds.length > 0 ? queue.gpuIds.length : undefined,
 			named: queue.resourcesPerNode,
 		},
 	};

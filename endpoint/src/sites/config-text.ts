@@ -1,5 +1,5 @@
 /** The `config.yaml` of an endpoint, from what is known of its site and what the person answered. Text in, text out. */
-import { Document, isMap, isScalar, parse, type YAMLMap } from "yaml";
+import { Document, parse, type Scalar, type YAMLMap, type YAMLSeq } from "yaml";
 import { ConfigFault, parseConfig, settingNames } from "../config/config.ts";
 import { AnswerFault, emptySettings, type Site } from "./site.ts";
 
@@ -26,8 +26,10 @@ export function configText(
 	}
 	dropOpen(document, site, answers);
 	if (site.interface !== undefined && answers.link_addresses === undefined) {
-		document.set("link_addresses", document.createNode([site.interface], { flow: true }));
-		explain(document, "link_addresses", " The interface of this machine that nodes reach it by.");
+		const pair = document.createPair<Scalar, YAMLSeq>("link_addresses", [site.interface]);
+		pair.key.commentBefore = " The interface of this machine that nodes reach it by.";
+		if (pair.value) pair.value.flow = true;
+		document.add(pair);
 	}
 	return checkedText(document, directory);
 }
@@ -114,12 +116,6 @@ function dropOpen(document: Document, site: Site, answers: Answers): void {
 	}
 	if (missing.length > 0) throw new AnswerFault(`not said: ${missing.join(", ")}`);
 	if (left.length > 0) document.comment = [" Not said; take the # away and fill it in:", ...left].join("\n");
-}
-
-function explain(document: Document, setting: string, comment: string): void {
-	if (!isMap(document.contents)) return;
-	const pair = document.contents.items.find(({ key }) => isScalar(key) && key.value === setting);
-	if (isScalar(pair?.key)) pair.key.commentBefore = comment;
 }
 
 /** What the configuration says of a setting before anybody has answered; undefined when it says nothing. */

@@ -1,7 +1,7 @@
 /** What a scheduler is asked before anything is configured, and how its answers are read. Best effort: what cannot be read is not known. */
 import type { SchedulerName } from "../config/config.ts";
 
-export interface NodeShape {
+interface NodeShape {
 	readonly cores?: number;
 	readonly memoryBytes?: number;
 	readonly gpus?: number;

@@ -1,11 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type EndpointConfig, parseConfig, readConfig, type SchedulerName } from "../config/config.ts";
+import {
+	type EndpointConfig,
+	type KubernetesConfig,
+	parseConfig,
+	readConfig,
+	type SchedulerName,
+} from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
+import { openFluxScheduler } from "../scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";
+import { openCondorScheduler } from "../scheduler/htcondor/htcondor.ts";
+import { openKubernetesScheduler } from "../scheduler/kubernetes/kubernetes.ts";
+import { openLsfScheduler } from "../scheduler/lsf/lsf.ts";
 import { openPbsScheduler } from "../scheduler/pbs/pbs.ts";
 import type { Scheduler, SchedulerOptions } from "../scheduler/scheduler.ts";
 import { openSlurmScheduler } from "../scheduler/slurm/slurm.ts";
@@ -15,6 +25,7 @@ import { configText, presetValue } from "./config-text.ts";
 import { writeInitialConfig } from "./initial-config.ts";
 import { AnswerFault, isHere, parseSite, type Site } from "./site.ts";
 import { readSite, siteNames } from "./site-files.ts";
+import { sitePage, sitesIndex } from "./site-page.test-harness.ts";
 
 const folder = fileURLToPath(new URL("../../../deploy/sites", import.meta.url));
 const names = siteNames(folder);
@@ -71,6 +82,10 @@ const adapters: {
 	pbs: openPbsScheduler,
 	torque: openTorqueScheduler,
 	gridengine: openGridEngineScheduler,
+	lsf: openLsfScheduler,
+	htcondor: openCondorScheduler,
+	flux: openFluxScheduler,
+	kubernetes: (options, { kubernetes }) => openKubernetesScheduler(options, kubernetes as KubernetesConfig),
 };
 const withAdapter = names.filter((name) => adapters[configuredScheduler(name)] !== undefined);
 
@@ -78,7 +93,8 @@ function configuredScheduler(name: string): SchedulerName {
 	return presetValue(readSite(folder, name), "scheduler") as SchedulerName;
 }
 
-test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (name) => {
+/** What is submitted for a block of this preset, everything that differs between endpoints being fixed. */
+function scriptOf(name: string): string {
 	const config = parseConfig(configOf(readSite(folder, name)), "config.yaml", "/endpoints/one");
 	const open = adapters[config.scheduler] as NonNullable<(typeof adapters)[SchedulerName]>;
 	const scheduler = open(
@@ -98,7 +114,28 @@ test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (na
 		queue,
 	});
 	scheduler.close();
-	await expect(script).toMatchFileSnapshot(join(folder, "golden", `${name}.txt`));
+	return script;
+}
+
+test.each(withAdapter)("NEW-10: %s becomes exactly this batch script", async (name) => {
+	await expect(scriptOf(name)).toMatchFileSnapshot(join(folder, "golden", `${name}.txt`));
+});
+
+describe("the documentation", () => {
+	const pages = fileURLToPath(new URL("../../../docs/sites", import.meta.url));
+
+	test.each(names)("of %s is what its preset says", async (name) => {
+		const site = readSite(folder, name);
+		const script = withAdapter.includes(name) ? scriptOf(name) : undefined;
+		await expect(sitePage(site, configOf(site), script)).toMatchFileSnapshot(join(pages, `${name}.md`));
+	});
+
+	test("lists every site, and no other has a page or a golden file", async () => {
+		const sites = names.map((name) => readSite(folder, name));
+		await expect(sitesIndex(sites)).toMatchFileSnapshot(join(pages, "README.md"));
+		expect(readdirSync(pages).sort()).toEqual(["README.md", ...names.map((name) => `${name}.md`)].sort());
+		expect(readdirSync(join(folder, "golden")).sort()).toEqual(withAdapter.map((name) => `${name}.txt`).sort());
+	});
 });
 
 describe("answers", () => {
@@ -136,9 +173,11 @@ describe("answers", () => {
 
 	test("may become a line of another setting", () => {
 		const osg = readSite(folder, "osg");
-		const { queues } = parseConfig(configOf(osg, { account: "Mine" }), "config.yaml", "/d");
-		expect(queues[0]?.schedulerOptions).toMatch(/^requirements = .*\n\+ProjectName = "Mine"\n$/);
-		expect(() => configOf(osg, { account: 'x"\n+evil = 1' })).toThrow(/without quotes/);
+		const { queues } = parseConfig(configOf(osg, { ...examples(osg), account: "Mine" }), "config.yaml", "/d");
+		expect(queues[0]?.schedulerOptions).toMatch(
+			/^requirements = .*\n\+ProjectName = "Mine"\n\+SingularityImage = ".*"\n$/,
+		);
+		expect(() => configOf(osg, { ...examples(osg), account: 'x"\n+evil = 1' })).toThrow(/without quotes/);
 	});
 
 	test("without an optional one the setting stays as a comment", () => {

@@ -12,7 +12,7 @@ import { readSite, siteNames } from "./site-files.ts";
 /** A login node that is asked politely is asked briefly. */
 const askTimeoutMs = 10_000;
 
-export interface SurveyQuestion {
+interface SurveyQuestion {
 	readonly setting: string;
 	readonly question: string;
 	/** What it will be if nobody says otherwise. */

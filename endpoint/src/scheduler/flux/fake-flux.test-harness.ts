@@ -59,6 +59,7 @@ function batch({ input, environment }: FakeCall, system: FakeBatchSystem): FakeA
 		attributes,
 		script: input,
 		logPath: attributes.get("output"),
+		environment: (job) => ({ FLUX_JOB_ID: f58(job.number, false) }),
 	});
 	return { stdout: `${f58(job.number, environment.FLUX_F58_FORCE_ASCII === "1")}\n` };
 }

@@ -18,7 +18,7 @@ async function jobs(ask: Ask, ids: readonly string[]): Promise<Told> {
 	return { jobs, gone };
 }
 
-const flux: Dialect = {
+export const flux: Dialect = {
 	name: "flux",
 	capabilities: { multiNode: true, forgetsEnded: false, expectsStarts: true, dependencies: true },
 	environment: { FLUX_F58_FORCE_ASCII: "1" },

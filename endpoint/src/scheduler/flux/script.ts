@@ -4,21 +4,12 @@ import { directiveText, gpuCount } from "../directive.ts";
 import type { BlockSpec } from "../scheduler.ts";
 import { shellWord } from "../shell-word.ts";
 
-/** A batch script of Flux is alone in an instance of its own: that one starts a manager on each node. */
-function onEachNode(spec: BlockSpec): BlockSpec {
-	const { nodes } = spec;
-	if (spec.queue.launcher !== "auto" || nodes === 1) return spec;
-	const run = [
-		"flux",
-		"run",
-		`--nodes=${nodes}`,
-		`--ntasks=${nodes}`,
-		"-o",
-		"cpu-affinity=off",
-		"-o",
-		"gpu-affinity=off",
-	];
-	return { ...spec, command: [...run, ...spec.command] as [string, ...string[]] };
+/** A batch script of Flux is alone in an instance of its own: that one starts a manager on each node, unbound. */
+function launch({ command, nodes, queue }: BlockSpec): string {
+	const manager = command.map(shellWord).join(" ");
+	if (nodes === 1) return `exec ${manager}`;
+	const options = queue.launcherOptions === "" ? "" : ` ${queue.launcherOptions}`;
+	return `exec flux run --nodes=${nodes} --ntasks=${nodes} -o cpu-affinity=off -o gpu-affinity=off${options} ${manager}`;
 }
 
 export function fluxScript(spec: BlockSpec, mark: string): string {
@@ -41,5 +32,5 @@ export function fluxScript(spec: BlockSpec, mark: string): string {
 	];
 	const workerInit = `exec 2>&1\n${spec.workerInit}`;
 	const last = line("job-name", "the job's name", `${spec.jobName}.${mark}`);
-	return batchScript({ ...onEachNode(spec), workerInit }, header, "single", last);
+	return batchScript({ ...spec, workerInit }, header, launch, last);
 }

@@ -3,30 +3,36 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const fluxStates: Readonly<Record<string, JobState>> = {
-	NEW: "pending",
-	DEPEND: "pending",
-	PRIORITY: "pending",
-	SCHED: "pending",
-	RUN: "running",
-	CLEANUP: "ending",
-	INACTIVE: "ended",
-};
+const fluxStates: ReadonlyMap<string, JobState> = new Map(
+	Object.entries({
+		NEW: "pending",
+		DEPEND: "pending",
+		PRIORITY: "pending",
+		SCHED: "pending",
+		RUN: "running",
+		CLEANUP: "ending",
+		INACTIVE: "ended",
+	}),
+);
 
-export const fluxResults: Readonly<Record<string, JobEnd>> = {
-	COMPLETED: "completed",
-	FAILED: "failed",
-	CANCELED: "cancelled",
-	TIMEOUT: "timeout",
-};
+const fluxResults: ReadonlyMap<string, JobEnd> = new Map(
+	Object.entries({
+		COMPLETED: "completed",
+		FAILED: "failed",
+		CANCELED: "cancelled",
+		TIMEOUT: "timeout",
+	}),
+);
 
 /** Exceptions that say more than the result. */
-export const fluxExceptions: Readonly<Record<string, JobEnd>> = {
-	timeout: "timeout",
-	cancel: "cancelled",
-	"node-fail": "node-failure",
-	preempt: "preempted",
-};
+const fluxExceptions: ReadonlyMap<string, JobEnd> = new Map(
+	Object.entries({
+		timeout: "timeout",
+		cancel: "cancelled",
+		"node-fail": "node-failure",
+		preempt: "preempted",
+	}),
+);
 
 /** In this order; the last one may hold the delimiter. JSON has one form for one job and another for several. */
 export const fluxFormat = [
@@ -38,15 +44,15 @@ export const fluxFormat = [
 	"{annotations.sched.t_estimate}",
 	"{exception.type}",
 	"{name}",
-	"{annotations.sched.reason_pending}",
-	"{exception.note}",
+	// Never both.
+	"{annotations.sched.reason_pending}{exception.note}",
 ].join("|");
 
 /** The first letter of an id is printed in one of two ways. */
 export const fluxId = (text: string): JobId => text.trim().replace(/^ƒ/, "f");
 
 function endOf(result: string, returncode: string, exception: string, note: string): JobStatus {
-	const end = fluxExceptions[exception] ?? fluxResults[result] ?? "failed";
+	const end = fluxExceptions.get(exception) ?? fluxResults.get(result) ?? "failed";
 	const code = Number(returncode === "" ? Number.NaN : returncode);
 	const says =
 		note !== ""
@@ -64,20 +70,19 @@ export function parseFluxJobs(stdout: string): JobRecord[] {
 	return stdout.split("\n").flatMap((line) => {
 		const fields = line.split("|").map((field) => field.trim());
 		const [id = "", word = "", result = "", code = "", urgency = "", estimate = "", exception = "", name = ""] = fields;
-		if (fields.length < 10 || !/^[fƒ][1-9A-HJ-NP-Za-km-z]+$/.test(id)) return [];
-		const pendingReason = fields[8] ?? "";
-		const note = fields.slice(9).join("|");
-		const known = fluxStates[word];
+		if (fields.length < 9 || !/^[fƒ][1-9A-HJ-NP-Za-km-z]+$/.test(id)) return [];
+		const words = fields.slice(8).join(" | ");
+		const known = fluxStates.get(word);
 		const state = known === "pending" && urgency === "0" ? "held" : known;
 		const expectedStartMs = Math.round(Number(estimate) * 1000);
 		const status: JobStatus =
 			state === undefined
 				? { state: "unknown", reason: `Flux has a state that is not known here: ${word}` }
 				: state === "ended"
-					? endOf(result, code, exception, note)
+					? endOf(result, code, exception, words)
 					: {
 							state,
-							reason: state === "held" ? "its urgency is 0" : state === "pending" ? pendingReason : "",
+							reason: state === "held" ? "its urgency is 0" : state === "pending" ? words : "",
 							...(state === "pending" && expectedStartMs > 0 && { expectedStartMs }),
 						};
 		return [{ id: fluxId(id), status, mark: parseMark(name) }];

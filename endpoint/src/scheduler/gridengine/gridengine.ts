@@ -3,7 +3,8 @@
  * file, some seconds later. There is no asking a job to end: `qdel` kills it, so managers are drained over their link
  * before.
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import {
@@ -46,7 +47,7 @@ interface Seen {
 	readonly goneAtMs?: number;
 }
 
-function gridEngine({ directory, user = userInfo().username, log }: GridEngineOptions): Dialect {
+function gridEngine({ directory, user = userInfo().username }: GridEngineOptions): Dialect {
 	const endpoint = endpointMark(directory);
 	/** Jobs that were listed or cancelled, until their end is known. */
 	const seen = new Map<JobId, Seen>();
@@ -107,12 +108,6 @@ function gridEngine({ directory, user = userInfo().username, log }: GridEngineOp
 		return statuses;
 	}
 
-	async function forget(blockId: string): Promise<void> {
-		await rm(environmentPath(blockId), { force: true }).catch((error: unknown) =>
-			log.warn({ block: blockId, err: error }, "scheduler: the environment of an ended block stays on disk"),
-		);
-	}
-
 	return {
 		name: "gridengine",
 		capabilities: { multiNode: true, forgetsEnded: false, expectsStarts: false, dependencies: true },
@@ -128,9 +123,7 @@ function gridEngine({ directory, user = userInfo().username, log }: GridEngineOp
 			for (const folder of [dirname(path), dirname(spec.logPath)])
 				await mkdir(folder, { recursive: true, mode: 0o700 });
 			await writeFile(path, environmentText(spec), { mode: 0o600 });
-			const answer = await ask(["qsub", "-terse"], script);
-			if (answer.code !== 0 && !unreachable.test(wordsOf(answer))) await forget(spec.blockId);
-			return answer;
+			return ask(["qsub", "-terse"], script);
 		},
 		parseSubmitted: (stdout) => stdout.match(/^\d+(?=(\.\d+-\d+:\d+)?$)/gm)?.at(-1),
 		unreachable,
@@ -149,7 +142,6 @@ function gridEngine({ directory, user = userInfo().username, log }: GridEngineOp
 				if (record?.status.state !== "ended") continue;
 				seen.delete(id);
 				reasons.delete(id);
-				if (record.mark !== undefined) await forget(record.mark.blockId);
 			}
 			return { jobs, gone };
 		},
@@ -162,6 +154,7 @@ function gridEngine({ directory, user = userInfo().username, log }: GridEngineOp
 			return ["qdel", ids.join(",")];
 		},
 		kill: (ids) => ["qdel", ids.join(",")],
+		forget: (blockId) => rmSync(environmentPath(blockId), { force: true }),
 	};
 }
 

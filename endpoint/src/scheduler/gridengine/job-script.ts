@@ -7,18 +7,14 @@ import { directiveText, directiveWord, parseDependency } from "../directive.ts";
 import { type BlockSpec, SubmitRejected } from "../scheduler.ts";
 import { shellWord } from "../shell-word.ts";
 
-/** No line of a `worker_init` is this. */
-const endOfHostText = "END_OF_ERRAND_HOST_TEXT";
-
 /** @param environmentPath what {@link environmentText} was written to */
 export function jobScript(spec: BlockSpec, mark: string, environmentPath: string): string {
-	const several = spec.nodes > 1 && spec.queue.launcher === "auto";
 	// Grid Engine's own `-o` reads colons, commas and dollar signs in a path.
 	const start = [`exec </dev/null >>${shellWord(spec.logPath)} 2>&1`, `. ${shellWord(environmentPath)}`];
 	return batchScript(
-		{ ...spec, environment: {}, workerInit: [...start, several ? "" : spec.workerInit].join("\n") },
+		{ ...spec, environment: {}, workerInit: [...start, spec.workerInit].join("\n") },
 		directives(spec),
-		several ? () => launchOnEachHost(spec, environmentPath) : "single",
+		spec.nodes > 1 ? "qrsh" : "single",
 		// Started anew, it would be another job with the same block's token.
 		["#$ -S /bin/bash", `#$ -N ${spec.jobName}.${mark}`, "#$ -o /dev/null", "#$ -j y", "#$ -r n", "#$ -b n"],
 	);
@@ -66,24 +62,4 @@ function parallel(queue: BlockSpec["queue"], nodes: number): string | undefined 
 				`cores_per_node slots on each host (qconf -spl lists them), or nodes_per_block to 1, not ${nodes}`,
 		);
 	return undefined;
-}
-
-/** What runs there comes in on stdin: `qrsh` gives its arguments to the user's login shell, whichever that is. */
-function launchOnEachHost(spec: BlockSpec, environmentPath: string): string {
-	const onHost = [
-		`. ${shellWord(environmentPath)}`,
-		...(spec.workerInit.trim() === "" ? [] : [spec.workerInit.trimEnd()]),
-		`exec ${spec.command.map(shellWord).join(" ")} </dev/null`,
-	];
-	if (onHost.some((text) => text.split("\n").includes(endOfHostText)))
-		throw new SubmitRejected(`worker_init has a line ${endOfHostText}, which ends the text for each host`);
-	return [
-		`for host in $(awk '!seen[$1]++ { print $1 }' "$PE_HOSTFILE"); do`,
-		`{ echo "export ERRAND_BLOCK_ENDS_AT_MS=$ERRAND_BLOCK_ENDS_AT_MS"; cat <<'${endOfHostText}'`,
-		...onHost,
-		endOfHostText,
-		`} | qrsh -inherit${spec.queue.launcherOptions === "" ? "" : ` ${spec.queue.launcherOptions}`} "$host" /bin/bash -s &`,
-		"done",
-		"wait",
-	].join("\n");
 }

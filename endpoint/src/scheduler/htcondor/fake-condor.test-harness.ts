@@ -1,5 +1,6 @@
 /** The programs of HTCondor, as far as the adapter uses them, with their words and exit codes. */
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { FakeAnswer, FakeBatchSystem, FakeCall, FakeJob, FakeProgram } from "../fake-batch-system.test-harness.ts";
 
 const statuses: Readonly<Record<FakeJob["state"], string>> = {
@@ -10,6 +11,8 @@ const statuses: Readonly<Record<FakeJob["state"], string>> = {
 	ending: "3",
 	ended: "4",
 };
+/** Not worth a copy: Node itself. */
+const largeBytes = 10_000_000;
 /** Why HTCondor holds a job that reached a limit. */
 const holds = {
 	walltime: ["46", "The job exceeded allowed job duration of 0+00:10:00"],
@@ -23,7 +26,7 @@ export const condorDown: FakeAnswer = {
 };
 
 const known =
-	/^(universe|executable|output|error|log|stream_output|batch_name|accounting_group|requirements|request_\w+|allowed_job_duration|kill_sig|notification|periodic_remove|getenv|rank|should_transfer_files|\+\w+)$/;
+	/^(universe|executable|output|error|log|stream_output|batch_name|accounting_group|requirements|request_\w+|allowed_job_duration|kill_sig|notification|periodic_remove|getenv|rank|should_transfer_files|transfer_input_files|\+\w+)$/;
 
 function submit({ input, words }: FakeCall, system: FakeBatchSystem): FakeAnswer {
 	if (words.join(" ") !== "-terse -") return { code: 1, stderr: "ERROR: unknown argument\n" };
@@ -37,12 +40,23 @@ function submit({ input, words }: FakeCall, system: FakeBatchSystem): FakeAnswer
 	}
 	if (attributes.get("accounting_group") === "group_broke")
 		return { code: 1, stderr: "ERROR: Invalid accounting group group_broke (rule: submit requirement)\n" };
+	const scratch = mkdtempSync(join(system.bin, "scratch-"));
+	for (const file of (attributes.get("transfer_input_files") ?? "").split(",").filter((path) => path !== ""))
+		(statSync(file.trim()).size < largeBytes ? copyFileSync : symlinkSync)(file.trim(), join(scratch, basename(file)));
 	const job = system.submit({
 		name: attributes.get("batch_name") ?? "",
 		attributes,
 		// It is copied when the job is submitted or starts; the description's path must be a file by then.
 		script: readFileSync(attributes.get("executable") as string, "utf8"),
 		logPath: attributes.get("output"),
+		environment: (job, directory) => {
+			const ad = join(directory, `${job.number}.job.ad`);
+			writeFileSync(
+				ad,
+				`ClusterId = ${job.number}\nProcId = 0\nNumShadowStarts = ${job.starts}\nCmd = "NumShadowStarts = 7"\n`,
+			);
+			return { _CONDOR_JOB_AD: ad, _CONDOR_SCRATCH_DIR: scratch };
+		},
 	});
 	return { stdout: `${job.number}.0 - ${job.number}.0\n` };
 }

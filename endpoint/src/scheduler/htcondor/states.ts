@@ -4,22 +4,26 @@ import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobState, JobStatus } from "../scheduler.ts";
 
 /** JobStatus while the job is in the queue; removed and completed ones leave it. */
-export const condorStates: Readonly<Record<string, JobState>> = {
-	"1": "pending",
-	"2": "running",
-	"3": "ending",
-	"4": "ended",
-	"5": "held",
-	"6": "ending",
-	"7": "suspended",
-};
+const condorStates: ReadonlyMap<string, JobState> = new Map(
+	Object.entries({
+		"1": "pending",
+		"2": "running",
+		"3": "ending",
+		"4": "ended",
+		"5": "held",
+		"6": "ending",
+		"7": "suspended",
+	}),
+);
 
 /** Holds that are ends: no release would be of use. */
-export const condorEndingHolds: Readonly<Record<string, readonly [JobEnd, string]>> = {
-	"34": ["out-of-memory", "it used more memory than it asked for"],
-	"46": ["timeout", "it reached its walltime"],
-	"47": ["timeout", "it reached its walltime"],
-};
+export const condorEndingHolds: ReadonlyMap<string, readonly [JobEnd, string]> = new Map(
+	Object.entries({
+		"34": ["out-of-memory", "it used more memory than it asked for"],
+		"46": ["timeout", "it reached its walltime"],
+		"47": ["timeout", "it reached its walltime"],
+	}),
+);
 
 /** In this order; the last one may hold tabs. */
 export const condorAttributes = [
@@ -42,7 +46,7 @@ type Values = (name: Attribute) => string | undefined;
 
 /** How a job ended that has left the queue, or is about to. */
 function endOf(values: Values): JobStatus {
-	const hold = condorEndingHolds[values("HoldReasonCode") ?? values("LastHoldReasonCode") ?? ""];
+	const hold = condorEndingHolds.get(values("HoldReasonCode") ?? values("LastHoldReasonCode") ?? "");
 	const reason = values("HoldReason") ?? values("RemoveReason");
 	if (hold !== undefined && values("JobStatus") !== "4")
 		return { state: "ended", end: hold[0], reason: [hold[1], reason ?? ""].filter((words) => words !== "").join("; ") };
@@ -61,9 +65,9 @@ function endOf(values: Values): JobStatus {
 
 function statusOf(values: Values, inQueue: boolean): JobStatus {
 	const word = values("JobStatus") ?? "";
-	const state = condorStates[word];
+	const state = condorStates.get(word);
 	if (state === undefined) return { state: "unknown", reason: `HTCondor has a status that is not known here: ${word}` };
-	const endingHold = word === "5" && condorEndingHolds[values("HoldReasonCode") ?? ""] !== undefined;
+	const endingHold = word === "5" && condorEndingHolds.get(values("HoldReasonCode") ?? "") !== undefined;
 	if (state === "ended" || endingHold || (!inQueue && word === "3")) return endOf(values);
 	// One that is in the history has ended; how, this word does not tell.
 	if (!inQueue) return { state: "ended", end: "failed", reason: `it left the queue in status ${word}` };

@@ -51,6 +51,7 @@ function bsub({ input, words: given }: FakeCall, system: FakeBatchSystem): FakeA
 		attributes,
 		script: input,
 		logPath: attributes.get("-o"),
+		environment: (job) => ({ LSB_JOBID: String(job.number) }),
 	});
 	return {
 		stdout: `** All projects are charged double in November **\nJob <${job.number}> is submitted to queue <${queue}>.\n`,

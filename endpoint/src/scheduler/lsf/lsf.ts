@@ -29,7 +29,7 @@ async function jobs(ask: Ask, ids: readonly string[]): Promise<Told> {
 	};
 }
 
-const lsf: Dialect = {
+export const lsf: Dialect = {
 	name: "lsf",
 	capabilities: { multiNode: true, forgetsEnded: false, expectsStarts: false, dependencies: true },
 	idForm: /^\d+$/,

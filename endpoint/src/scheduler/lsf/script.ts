@@ -5,17 +5,19 @@ import type { BlockSpec } from "../scheduler.ts";
 import { shellWord } from "../shell-word.ts";
 
 /** The words that the field uses, in LSF's own. */
-const conditions: Readonly<Record<string, string>> = {
-	after: "started",
-	afterany: "ended",
-	afterok: "done",
-	afternotok: "exit",
-};
+const conditions: ReadonlyMap<string, string> = new Map(
+	Object.entries({
+		after: "started",
+		afterany: "ended",
+		afterok: "done",
+		afternotok: "exit",
+	}),
+);
 
 /** "afterok:12:13" → "done(12) && done(13)"; what is LSF's own already stays. */
 function condition(text: string): string {
 	const { when, jobs } = parseDependency(text) ?? { when: "", jobs: [] };
-	const word = conditions[when];
+	const word = conditions.get(when);
 	return word === undefined ? text : jobs.map((job) => `${word}(${job})`).join(" && ");
 }
 
@@ -28,11 +30,12 @@ export const lsfTime = (ms: number): string => {
 /** Slots over hosts; where `jsrun` starts programs, LSF counts whole nodes instead. */
 function size({ nodes, queue }: BlockSpec): string[] {
 	if (queue.launcher === "jsrun") return [`#BSUB -nnodes ${nodes}`];
-	const { coresPerNode: cores = 1 } = queue;
+	const { coresPerNode: cores = 1, memoryPerNodeBytes: memory } = queue;
 	const gpus = gpuCount(queue);
 	return [
 		`#BSUB -n ${nodes * cores}`,
 		`#BSUB -R "span[ptile=${cores}]"`,
+		...(memory === undefined ? [] : [`#BSUB -R "rusage[mem=${mebibytes(memory)}MB]"`]),
 		...(gpus === 0 ? [] : [`#BSUB -gpu "num=${gpus}"`]),
 		...(queue.exclusive ? ["#BSUB -x"] : []),
 	];
@@ -42,7 +45,6 @@ export function lsfScript(spec: BlockSpec, mark: string): string {
 	const { queue } = spec;
 	const line = (option: string, setting: string, value: string | undefined): string[] =>
 		value === undefined ? [] : [`#BSUB ${option} ${directiveWord(setting, value)}`];
-	const memory = queue.memoryPerNodeBytes;
 	const header = [
 		"#BSUB -L /bin/bash",
 		...line("-J", "the job's name", spec.jobName),
@@ -51,7 +53,6 @@ export function lsfScript(spec: BlockSpec, mark: string): string {
 		...line("-U", "reservation", queue.reservation),
 		...(queue.walltimeMs === undefined ? [] : [`#BSUB -W ${lsfTime(queue.walltimeMs)}`]),
 		...size(spec),
-		...(memory === undefined ? [] : [`#BSUB -R "rusage[mem=${mebibytes(memory)}MB]"`]),
 		...line(
 			"-R",
 			"constraint",

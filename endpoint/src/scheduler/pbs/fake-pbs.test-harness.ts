@@ -71,7 +71,7 @@ function qsub({ input, words }: FakeCall, system: FakeBatchSystem): FakeAnswer {
 		attributes,
 		script: input,
 		logPath: attributes.get("-o"),
-		environment: { PBS_ENVIRONMENT: "PBS_BATCH" },
+		environment: (job) => ({ PBS_ENVIRONMENT: "PBS_BATCH", PBS_JOBID: idOf(job) }),
 		held: attributes.get("-W")?.includes("depend=") === true,
 	});
 	return { stdout: `Welcome to the example system.\n${idOf(job)}\n` };

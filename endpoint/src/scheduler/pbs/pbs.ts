@@ -8,7 +8,7 @@ import { isSameJob, parsePbsJobs } from "./states.ts";
 
 /** Unavailable for now, or never asked: as the client programs say it. */
 export const pbsUnreachable =
-	/cannot connect to server|connection refused|connection reset|communication failure|Premature end of message|timed? ?out|errno=1[015]\d|No Permission to server|End of File|Server (?:is )?(?:shutting down|busy)/i;
+	/(?:cannot|could not|failed to|unable to) connect|no route to host|cannot resolve|connection refused|connection reset|communication failure|Premature end of message|timed? ?out|errno=1[015]\d|No Permission to server|End of File|Server (?:is )?(?:shutting down|busy)/i;
 
 const unknownJob = /Unknown Job Id/i;
 const withoutHistory = /job_history_enable is set to false|history is not|not configured to maintain job history/i;
@@ -19,7 +19,7 @@ function qstat(history: boolean, ids: readonly JobId[]): readonly [string, ...st
 	return ["qstat", ...(history ? ["-x"] : []), "-E", "-f", "-F", "dsv", "-D", "|", ...ids];
 }
 
-function pbsDialect(): Dialect {
+export function pbsDialect(): Dialect {
 	/** Sites may have switched it off: then ended jobs are unknown jobs. */
 	let history = true;
 
@@ -100,9 +100,18 @@ function pbsDialect(): Dialect {
 
 /** Ids of this user's jobs that have not ended: the details of everybody's would be a burden. */
 export async function selectOwnJobs(ask: Ask): Promise<JobId[]> {
-	const answer = await ask(["qselect", "-u", userInfo().username]);
+	const answer = await ask(["qselect", ...ownName()]);
 	if (answer.code !== 0) throw new SchedulerSilent(`qselect: ${wordsOf(answer)}`);
 	return answer.stdout.split("\n").flatMap((line) => /^\d+(\[\d*\])?(\.[\w.-]+)?$/.exec(line.trim())?.[0] ?? []);
+}
+
+/** A user without an entry in the host's list of them sees everybody's; the mark tells which are ours. */
+function ownName(): string[] {
+	try {
+		return ["-u", userInfo().username];
+	} catch {
+		return [];
+	}
 }
 
 /** The last line that is one: sites print banners before it. */

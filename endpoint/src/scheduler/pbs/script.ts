@@ -3,17 +3,24 @@ import { batchScript } from "../batch-script.ts";
 import { clockTime, directiveText, directiveWord, gpuCount, mebibytes } from "../directive.ts";
 import type { BlockSpec } from "../scheduler.ts";
 
-/** "select=2:ncpus=8:ngpus=4:mem=1024mb:system=polaris" */
+/** "select=2:ncpus=8:ngpus=4:mem=1024mb:system=polaris". What `select_options` name is not said twice. */
 function select({ nodes, queue }: BlockSpec): string {
 	const gpus = gpuCount(queue);
 	const { coresPerNode, memoryPerNodeBytes, selectOptions } = queue;
-	return [
-		`select=${nodes}`,
-		...(coresPerNode === undefined ? [] : [`ncpus=${coresPerNode}`]),
-		...(gpus === 0 ? [] : [`ngpus=${gpus}`]),
-		...(memoryPerNodeBytes === undefined ? [] : [`mem=${mebibytes(memoryPerNodeBytes)}mb`]),
-		...(selectOptions === undefined ? [] : [directiveText("select_options", selectOptions)]),
-	].join(":");
+	const own = selectOptions === undefined ? [] : [directiveText("select_options", selectOptions)];
+	const named = new Set(
+		own
+			.join(":")
+			.split(/[:+]/)
+			.map((chunk) => chunk.replace(/=.*$/, "")),
+	);
+	const asked: readonly (readonly [name: string, value: string | undefined])[] = [
+		["ncpus", coresPerNode?.toString()],
+		["ngpus", gpus === 0 ? undefined : String(gpus)],
+		["mem", memoryPerNodeBytes === undefined ? undefined : `${mebibytes(memoryPerNodeBytes)}mb`],
+	];
+	const added = asked.flatMap(([name, value]) => (value === undefined || named.has(name) ? [] : [`${name}=${value}`]));
+	return [`select=${nodes}`, ...added, ...own].join(":");
 }
 
 /** `mark` is in the job's variables, where a query finds it. Secrets are not there: everybody may read them. */

@@ -3,24 +3,26 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { parseMark } from "../job-mark.ts";
 import type { JobEnd, JobId, JobState, JobStatus } from "../scheduler.ts";
 
-export const pbsStates: Readonly<Record<string, JobState>> = {
-	Q: "pending",
-	H: "held",
-	W: "pending",
-	T: "pending",
-	R: "running",
-	B: "running",
-	S: "suspended",
-	U: "suspended",
-	E: "ending",
-	F: "ended",
-	X: "ended",
-	// Another server has it: it is asked there.
-	M: "pending",
-};
+const pbsStates: ReadonlyMap<string, JobState> = new Map(
+	Object.entries({
+		Q: "pending",
+		H: "held",
+		W: "pending",
+		T: "pending",
+		R: "running",
+		B: "running",
+		S: "suspended",
+		U: "suspended",
+		E: "ending",
+		F: "ended",
+		X: "ended",
+		// Another server has it: it is asked there.
+		M: "pending",
+	}),
+);
 
 /** PBS's own verdicts, which it gives as negative exit statuses. */
-export const pbsVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
+const pbsVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
 	[-1]: ["failed", "it could not be started (before its files were staged)"],
 	[-2]: ["failed", "it could not be started"],
 	[-3]: ["failed", "it could not be started and was to be tried again"],
@@ -83,19 +85,20 @@ export function pbsTimeMs(text: string | undefined): number | undefined {
 	return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** Attributes of one job, as PBS and Torque name them, to ours. */
-export function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
-	const state = pbsStates[attributes.get("job_state") ?? ""];
+/**
+ * Attributes of one job, as PBS and Torque name them, to ours. Restarts are not told: `run_count` counts starts that came to
+ * nothing too, and within a job nothing tells which it is, so that managers could not be told apart by it.
+ */
+function pbsStatus(attributes: ReadonlyMap<string, string>): JobStatus {
+	const state = pbsStates.get(attributes.get("job_state") ?? "");
 	if (state === undefined)
 		return { state: "unknown", reason: `PBS has a state that is not known here: ${attributes.get("job_state")}` };
 	if (state === "ended") return endOf(attributes);
 	const expectedStartMs = pbsTimeMs(attributes.get("estimated.start_time"));
-	const restarts = Number(attributes.get("run_count") ?? 0) - 1;
 	return {
 		state,
 		reason: attributes.get("comment") ?? "",
 		...(state === "pending" && expectedStartMs !== undefined && { expectedStartMs }),
-		...(restarts > 0 && { restarts }),
 	};
 }
 

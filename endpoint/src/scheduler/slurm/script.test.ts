@@ -96,10 +96,15 @@ depends_on_job: "1234"
 		["parallel_environment: mpi", /parallel_environment is for Grid Engine/],
 		['scheduler_options: "#SBATCH --array=0-9"', /one job of one cluster/],
 		['scheduler_options: "#SBATCH -M other"', /one job of one cluster/],
-		['account: "x\\ntouch /tmp/x"', /line end/],
 	])("%s is refused before Slurm is asked", (config, words) => {
 		expect(() => slurmScript(specOf(config), directory)).toThrow(SubmitRejected);
 		expect(() => slurmScript(specOf(config), directory)).toThrow(words);
+	});
+
+	test("a value with a line break is refused even where the configuration let it through", () => {
+		const spec = specOf("");
+		const evil = { ...spec, queue: { ...spec.queue, account: "x\ntouch /tmp/x" } };
+		expect(() => slurmScript(evil, directory)).toThrow(SubmitRejected);
 	});
 
 	test("a job is known again by its mark, by its name where a site writes its own comments, and never by its number alone", () => {

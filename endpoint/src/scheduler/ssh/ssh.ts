@@ -142,12 +142,14 @@ export function openSshScheduler(
 		const blocksOf = new Map<string, string[]>();
 		for (const { blockId, hosts: own } of ids.map(parseJobId))
 			for (const host of own) blocksOf.set(host, [...(blocksOf.get(host) ?? []), blockId]);
-		await Promise.all(
+		const ended = await Promise.allSettled(
 			[...blocksOf].map(async ([host, blockIds]) => {
 				const patient = new SchedulerCommand({ timeoutMs: commandTimeoutMs + graceMs, log });
 				await tell(host, endText({ endpoint, host }, blockIds, graceMs), patient);
 			}),
 		);
+		const failed = ended.find((result) => result.status === "rejected");
+		if (failed !== undefined) throw failed.reason;
 	}
 
 	return {

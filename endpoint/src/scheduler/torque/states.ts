@@ -3,7 +3,7 @@ import type { JobRecord } from "../command-line-scheduler.ts";
 import { pbsRecord, verdictOf } from "../pbs/states.ts";
 import type { JobEnd, JobStatus } from "../scheduler.ts";
 
-export const torqueVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
+const torqueVerdicts: Readonly<Record<number, readonly [JobEnd, string]>> = {
 	[-1]: ["failed", "it could not be started (before its files were staged)"],
 	[-2]: ["failed", "it could not be started"],
 	[-3]: ["failed", "it could not be started and was to be tried again"],
@@ -14,14 +14,16 @@ export const torqueVerdicts: Readonly<Record<number, readonly [JobEnd, string]>>
 	[-12]: ["timeout", "it used more processor time than it asked for"],
 	[-13]: ["failed", "its control group could not be made"],
 };
-/** 256 and the signal's number: how a job ends that was deleted while it ran. */
-const deletedStatuses: ReadonlySet<number> = new Set([265, 271]);
+/** 256 and SIGTERM: how a job ends that was deleted while it ran. */
+const deletedStatus = 271;
 
-const entities: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+const entities: ReadonlyMap<string, string> = new Map(
+	Object.entries({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" }),
+);
 
 const plainText = (xml: string): string =>
 	xml.replaceAll(/&(?:#(\d{1,7})|#x([0-9a-fA-F]{1,6})|(\w+));/g, (whole, decimal, hex, name) => {
-		if (name !== undefined) return entities[name] ?? whole;
+		if (name !== undefined) return entities.get(name) ?? whole;
 		const code = decimal === undefined ? Number.parseInt(hex, 16) : Number(decimal);
 		return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
 	});
@@ -32,7 +34,7 @@ function endOf(attributes: ReadonlyMap<string, string>): JobStatus {
 	const status = text === undefined ? undefined : Number(text);
 	const verdict = verdictOf(status, torqueVerdicts);
 	// One that was deleted while it waited has no status at all.
-	const wasDeleted = status === undefined || deletedStatuses.has(status);
+	const wasDeleted = status === undefined || status === deletedStatus;
 	return {
 		state: "ended",
 		end: wasDeleted ? "cancelled" : verdict.end,

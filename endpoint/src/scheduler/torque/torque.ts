@@ -30,7 +30,7 @@ async function jobs(ask: Ask, ids: readonly JobId[]): Promise<Told> {
 	return { jobs, gone: new Set(gone) };
 }
 
-const torque: Dialect = {
+export const torque: Dialect = {
 	name: "torque",
 	capabilities: { multiNode: true, forgetsEnded: false, expectsStarts: false, dependencies: true },
 	idForm: /^\d+(\[\d*\])?(\.[\w.-]+)?$/,

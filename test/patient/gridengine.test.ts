@@ -1,15 +1,25 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { newId } from "@errand/proto";
+import { Executor } from "@errand/sdk";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { startGridEngine, type TestGridEngine } from "../../../../test/harness/gridengine.ts";
-import { parseConfig } from "../../config/config.ts";
-import type { QueueConfig } from "../../config/queue.ts";
-import { silentLogger } from "../../service/logger.ts";
-import { schedulerContract } from "../scheduler.contract.ts";
-import { type BlockSpec, type JobId, type Scheduler, SchedulerSilent, SubmitRejected } from "../scheduler.ts";
-import { openGridEngineScheduler } from "./gridengine.ts";
+import { parseConfig } from "../../endpoint/src/config/config.ts";
+import type { QueueConfig } from "../../endpoint/src/config/queue.ts";
+import { openGridEngineScheduler } from "../../endpoint/src/scheduler/gridengine/gridengine.ts";
+import { schedulerContract } from "../../endpoint/src/scheduler/scheduler.contract.ts";
+import {
+	type BlockSpec,
+	type JobId,
+	type Scheduler,
+	SchedulerSilent,
+	SubmitRejected,
+} from "../../endpoint/src/scheduler/scheduler.ts";
+import { silentLogger } from "../../endpoint/src/service/logger.ts";
+import { TestCloud } from "../harness/cloud.ts";
+import { TestEndpoint } from "../harness/endpoint.ts";
+import { startGridEngine, type TestGridEngine } from "../harness/gridengine.ts";
 
 let cell: TestGridEngine;
 beforeAll(async () => {
@@ -148,6 +158,31 @@ describe("jobs of Grid Engine", () => {
 		expect(statSync(path).uid).toBe(cell.user.uid);
 		await scheduler.cancel([id], 0);
 		expect(existsSync(path)).toBe(false);
+	});
+
+	test("an endpoint runs what it is given in a block, and deletes the block's job when it is stopped", async () => {
+		const cloud = await TestCloud.start();
+		try {
+			const { client } = await cloud.login("ada");
+			const config =
+				"scheduler: gridengine\nwalltime: 10m\nworkers_per_node: 1\nlink_addresses: [127.0.0.1]\npoll_interval: 1s\n";
+			const environment = { ...cell.environment, HOME: directory };
+			const endpoint = await TestEndpoint.configure(cloud, client, { name: "cell", config, environment });
+			endpoint.account = cell.user;
+			chmodSync(cloud.home, 0o755);
+			chmodSync(dirname(endpoint.directory), 0o755);
+			execFileSync("chown", ["-R", `${cell.user.uid}:${cell.user.gid}`, endpoint.directory]);
+			await endpoint.start();
+			const executor = new Executor({ endpoint: "cell", client });
+			expect(await executor.submit(() => process.getuid?.())).toBe(cell.user.uid);
+			await executor.close();
+			expect(await cell.administer("qstat", "-u", cell.user.name)).toContain("errand-cel");
+			await endpoint.stop();
+			await vi.waitFor(async () => expect(await cell.administer("qstat", "-u", cell.user.name)).toBe(""), inTime);
+			expect(endpoint.managerPids()).toEqual([]);
+		} finally {
+			await cloud.stop();
+		}
 	});
 
 	test("a qmaster that is down ends no job: nothing is known", async () => {

@@ -1,28 +1,25 @@
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@errand/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { startSshd, type TestSshd } from "../../../../test/harness/sshd.ts";
-import { parseConfig } from "../../config/config.ts";
-import type { QueueConfig } from "../../config/queue.ts";
-import { silentLogger } from "../../service/logger.ts";
-import { endpointMark } from "../job-mark.ts";
-import { schedulerContract } from "../scheduler.contract.ts";
-import type { BlockSpec, Scheduler } from "../scheduler.ts";
-import { openSshScheduler } from "./ssh.ts";
+import { parseConfig } from "../../endpoint/src/config/config.ts";
+import type { QueueConfig } from "../../endpoint/src/config/queue.ts";
+import { endpointMark } from "../../endpoint/src/scheduler/job-mark.ts";
+import { schedulerContract } from "../../endpoint/src/scheduler/scheduler.contract.ts";
+import type { BlockSpec, Scheduler } from "../../endpoint/src/scheduler/scheduler.ts";
+import { openSshScheduler } from "../../endpoint/src/scheduler/ssh/ssh.ts";
+import { silentLogger } from "../../endpoint/src/service/logger.ts";
+import { startSshd, type TestSshd } from "../harness/sshd.ts";
 
-/** The far side's own, which is this machine here. */
-const farDirectory = `/tmp/errand-${userInfo().uid}`;
 const marks = new Set<string>();
 let sshd: TestSshd;
 beforeAll(async () => {
 	sshd = await startSshd();
 });
 afterAll(async () => {
+	for (const mark of marks) sshd.forget(mark);
 	await sshd.stop();
-	for (const mark of marks) rmSync(join(farDirectory, mark), { recursive: true, force: true });
-	if (readdirSync(farDirectory).length === 0) rmdirSync(farDirectory);
 });
 
 function openIn(directory: string, hosts = ["alpha", "beta"]): Scheduler {
@@ -101,7 +98,7 @@ describe("blocks on hosts", () => {
 		scheduler = openIn(directory, ["alpha"]);
 		const spec = specOf(["/bin/sleep", "1000"], "", { TOKEN: "very-secret-token" });
 		const id = await submit(spec);
-		const place = join(farDirectory, endpointMark(directory), "alpha", spec.blockId);
+		const place = join(sshd.blocks, endpointMark(directory), "alpha", spec.blockId);
 		const leader = Number(readFileSync(join(place, "process"), "utf8").split(" ")[0]);
 		process.kill(leader, "SIGKILL");
 		expect((await statusOf(id))?.state).toBe("running");
