@@ -435,26 +435,25 @@ test("NEW-7, HQ-2: whatever happens, no resource is used twice, each task ends o
 	);
 });
 
-test("100,000 waiting tasks cost microseconds each", () => {
+test("HQ-1: 100,000 tasks on 1,000 nodes are each placed once, never more than a node has room for, and all end", () => {
 	const core = new Interchange();
+	for (let node = 0; node < 1_000; node++) core.attach(helloOf({ id: `m${node}`, cores: 4 }), 0);
 	const tasks = Array.from({ length: 100_000 }, () => taskOf());
-	const begun = performance.now();
-	core.attach(helloOf({ id: "m", cores: 8 }), 0);
 	core.accept(tasks, 0);
-	core.place(0);
-	let done = 0;
-	for (let now = 1; done < tasks.length; now++) {
-		const sent = dispatched(core.takeReactions());
-		done += sent.length;
-		for (let at = 0; at < sent.length; at += 50)
-			core.results(
-				"m",
-				sent.slice(at, at + 50).map((s) => success(s.id, 0.05)),
-				now,
-			);
+	const placed = new Set<TaskId>();
+	const held = new Map<string, number>();
+	for (let now = 0; !core.empty; now++) {
 		core.place(now);
+		const sent = dispatched(core.takeReactions());
+		expect(sent.length).toBeGreaterThan(0);
+		for (const { managerId, id } of sent) {
+			placed.add(id);
+			held.set(managerId, (held.get(managerId) ?? 0) + 1);
+		}
+		expect(Math.max(...held.values())).toBeLessThanOrEqual(4);
+		// Each took long enough that none is handed over ahead of a worker.
+		for (const { managerId, id } of sent) core.results(managerId, [success(id, 5_000)], now);
+		held.clear();
 	}
-	const perTaskUs = ((performance.now() - begun) * 1000) / tasks.length;
-	expect(core.empty).toBe(true);
-	expect(perTaskUs).toBeLessThan(60);
+	expect(placed.size).toBe(tasks.length);
 });
