@@ -13,6 +13,7 @@ import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
 import { measureEngine } from "./engine.ts";
 import { type Figures, median, percentile, type Run, tableOf } from "./figures.ts";
 import { measureIdleDaemon } from "./idle-daemon.ts";
+import { measureJobStart } from "./job-start.ts";
 import { measureParsl } from "./peers.ts";
 
 const { values: options } = parseArgs({
@@ -168,6 +169,7 @@ const run: Run = {
 	figures,
 	engine: measureEngine(),
 	idleDaemonPercent: await measureIdleDaemon(),
+	jobStartMs: median(await measureJobStart()),
 	...(options.peers && { parsl: await measureParsl() }),
 };
 console.log(

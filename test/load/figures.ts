@@ -48,6 +48,8 @@ export interface Run {
 	readonly engine: EngineFigures;
 	/** Percent of one core that a daemon with twenty blocks and no task takes. */
 	readonly idleDaemonPercent: number;
+	/** From the start of a batch job to the start of its first task; median. */
+	readonly jobStartMs: number;
 	/** A sentence when it could not be had. */
 	readonly parsl?: PeerFigures | string;
 }
@@ -63,19 +65,18 @@ const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const tenths = (value: number): string => value.toFixed(1);
 const none = "–";
 
-type Measured = Partial<Figures> & { readonly engine?: EngineFigures; readonly idleDaemonPercent?: number };
+type Measured = Partial<Figures> & Partial<Pick<Run, "engine" | "idleDaemonPercent" | "jobStartMs">>;
 type Column = { readonly title: string; readonly of: Measured };
 
 /** The table as Markdown, which reads as well in a terminal. */
 export function tableOf(run: Run): string {
 	const parsl: Column[] =
 		typeof run.parsl === "object" ? [{ title: "Parsl (no cloud)", of: run.parsl as Partial<Figures> }] : [];
-	const { engine } = run;
+	const { engine, idleDaemonPercent, jobStartMs } = run;
 	const columns: Column[] = [
 		...run.figures.map((of) => ({ title: of.deployment, of })),
 		...parsl,
-		{ title: "interchange alone", of: { engine } },
-		{ title: "daemon alone", of: { idleDaemonPercent: run.idleDaemonPercent } },
+		{ title: "a part alone", of: { engine, idleDaemonPercent, jobStartMs } },
 	];
 	const rows: [string, ...string[]][] = [];
 	const row = (title: string, value: (figures: Measured) => number | undefined, format = whole): void => {
@@ -112,6 +113,7 @@ export function tableOf(run: Run): string {
 		});
 	row(`${queued} queued tasks cancelled in (ms)`, (f) => f.cancelAllMs);
 	const simulated = `${whole(engine.tasks)} tasks, ${whole(engine.managers)} simulated managers`;
+	row("start of a Slurm job to its first task (ms)", (f) => f.jobStartMs);
 	row(`placement, ${simulated}: a task (µs)`, (f) => f.engine?.placementUs, tenths);
 	row("the same with ten demands: a task (µs)", (f) => f.engine?.mixedPlacementUs, tenths);
 	row("a chain of 500 tasks there: a link (µs)", (f) => f.engine?.chainUs, tenths);

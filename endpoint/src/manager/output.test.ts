@@ -70,7 +70,7 @@ describe("what tasks print and report", () => {
 		expect(chunks.filter(({ truncated }) => truncated)).toHaveLength(1);
 		await daemon.run(python("def f():\n    print('small')\n"));
 		const sizes = readdirSync(daemon.directory, { recursive: true }).map(
-			(name) => statSync(join(daemon.directory, String(name))).size,
+			(name) => statSync(join(daemon.directory, String(name))).blocks * 512,
 		);
 		expect(Math.max(...sizes)).toBeLessThan(16 * 1024 * 1024);
 	});
