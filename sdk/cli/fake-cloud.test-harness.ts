@@ -244,6 +244,13 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 	}),
 	"POST /revoke": () => ({ body: {} }),
 	"POST /v1/device-approvals": () => ({ body: {} }),
+	"POST /v1/clients": ({ body }) => ({
+		body: rest.clientCreated.parse({
+			client_id: ids.group,
+			client_secret: "client-secret",
+			name: (body as { name: string }).name,
+		}),
+	}),
 	"GET /v1/whoami": () => ({
 		body: rest.whoami.parse({ ...account, kind: "account", scopes: [rest.computeScope], expires_at: at(59) }),
 	}),

@@ -17,6 +17,17 @@ export function readOperatorToken(home: Home): string | undefined {
 	}
 }
 
+/** For `--approve-as`. A Complaint when it cannot be read. */
+export function operatorTokenOf(home: Home): string {
+	const token = readOperatorToken(home);
+	if (token !== undefined) return token;
+	throw new Complaint(
+		"forbidden",
+		`--approve-as needs the operator token of a cloud on this machine, and ${home.operatorToken} cannot be read`,
+		{ next: "leave it out, and confirm in the browser" },
+	);
+}
+
 /** A client with the operator's rights at this machine's cloud; without its token, the account that is logged in. */
 export async function administrator(context: Context): Promise<Client> {
 	const token = readOperatorToken(context.home);

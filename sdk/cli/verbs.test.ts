@@ -90,6 +90,8 @@ async function startCloudHere(): Promise<void> {
 interface Scene {
 	/** What is typed after the verb's own words. */
 	words?: readonly string[];
+	/** The person has pressed Ctrl-C: of a verb that goes on until then. */
+	interrupted?: boolean;
 	before?: () => Promise<unknown> | unknown;
 	/** Exit status; 0 unless told. */
 	status?: number;
@@ -152,6 +154,8 @@ const scenes: Record<string, Scene> = {
 	"cloud user add": { words: ["grace", "--generate"], quiet: [ids.running] },
 	"cloud user list": { quiet: [ids.account] },
 	"cloud doctor": { before: startCloudHere, status: exitCodes.failed.status, quiet: ["cloud", "operator token"] },
+	"globus-env": { words: ["--client", "nightly"] },
+	"globus-forward": { words: ["--port", "0"], interrupted: true },
 	completion: { words: ["bash"] },
 };
 
@@ -166,6 +170,7 @@ test("every verb has a scene, a summary and an example that names it", () => {
 describe.each(verbs.map((verb) => [verb.name, verb] as const))("errand %s", (name, verb) => {
 	const scene = scenes[name] as Scene;
 	const words = [...name.split(" "), ...(scene.words ?? [])];
+	const more = scene.interrupted === true ? { signal: AbortSignal.abort(new Error("SIGINT")) } : {};
 	/** Before `--`, behind which everything belongs to the task. */
 	const withFlag = (flag: string): string[] => {
 		const dash = words.indexOf("--");
@@ -174,7 +179,7 @@ describe.each(verbs.map((verb) => [verb.name, verb] as const))("errand %s", (nam
 
 	test("HQ-7: --json prints what the verb's schema says", async () => {
 		await scene.before?.();
-		const { status, out, err } = await desk.type(withFlag("--json"));
+		const { status, out, err } = await desk.type(withFlag("--json"), more);
 		expect(status, err).toBe(scene.status ?? 0);
 		const values = verb.json === "document" ? [out] : out.split("\n").filter(Boolean);
 		expect(values.length).toBeGreaterThan(0);
@@ -186,14 +191,14 @@ describe.each(verbs.map((verb) => [verb.name, verb] as const))("errand %s", (nam
 
 	test("HQ-7: --quiet prints ids only", async () => {
 		await scene.before?.();
-		const { status, out, err } = await desk.type(withFlag("--quiet"));
+		const { status, out, err } = await desk.type(withFlag("--quiet"), more);
 		expect(status, err).toBe(scene.status ?? 0);
 		if (scene.quiet) expect(out.split("\n").filter(Boolean)).toEqual(scene.quiet);
 	});
 
 	test("HQ-7: the table is for people, without colour when it is not a terminal", async () => {
 		await scene.before?.();
-		const { status, out, err } = await desk.type(words);
+		const { status, out, err } = await desk.type(words, more);
 		expect(status, err).toBe(scene.status ?? 0);
 		expect(out + err).not.toContain("\u001b");
 		expect(out + err).not.toBe("");

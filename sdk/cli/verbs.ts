@@ -24,6 +24,8 @@ import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
 import { functionShow } from "./verbs/function-show.ts";
+import { globusEnv } from "./verbs/globus-env.ts";
+import { globusForward } from "./verbs/globus-forward.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
 import { run } from "./verbs/run.ts";
@@ -80,5 +82,7 @@ export const verbs: readonly Verb[] = [
 	cloudUserAdd,
 	cloudUserList,
 	cloudDoctor,
+	globusEnv,
+	globusForward,
 	completionVerb(() => ({ verbs, groups })),
 ];

@@ -14,6 +14,7 @@ import {
 import type { AccessTokens } from "./access-token.ts";
 import type { IdentityDatabase } from "./database.ts";
 import { accountClaims } from "./identity-document.ts";
+import { type Introspection, nameHolder } from "./introspection.ts";
 import { isFirstParty, rotatesRefreshTokens } from "./known-clients.ts";
 import { recordAdapter } from "./records.ts";
 import { byResourceServer, purposeOf, scopes } from "./scopes.ts";
@@ -203,9 +204,10 @@ export function createProvider(options: ProviderOptions): Provider {
 		if (ctx.status !== 200 || oidc === undefined) return;
 		try {
 			if (oidc.route === "token") await writeTokenDocument(ctx as KoaContextWithOIDC);
+			if (oidc.route === "introspection") await nameHolder(options.db, ctx.body as Introspection);
 			if (oidc.route === "device_authorization") Object.assign(ctx.body as object, { interval: devicePollIntervalS });
 		} catch (error) {
-			log.error({ err: error, route: oidc.route }, "token reply failed");
+			log.error({ err: error, route: oidc.route }, "identity reply failed");
 			ctx.status = 500;
 			ctx.body = { error: "server_error", error_description: "the service failed; try again" };
 		}

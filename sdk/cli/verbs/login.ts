@@ -1,7 +1,5 @@
 import * as z from "zod";
-import { Complaint } from "../complaint.ts";
-import type { Context } from "../context.ts";
-import { approveDevice, readOperatorToken } from "../operator.ts";
+import { approveDevice, operatorTokenOf } from "../operator.ts";
 import { verb } from "../verb.ts";
 
 const defaultCloud = "http://localhost:5000";
@@ -27,7 +25,7 @@ export const login = verb({
 	ids: (value) => [value.id],
 	async *run(context, { cloud, approveAs }) {
 		const cloudUrl = (cloud ?? (context.environment.ERRAND_CLOUD_URL || defaultCloud)).replace(/\/+$/, "");
-		const operatorToken = approveAs === undefined ? undefined : operatorTokenOf(context);
+		const operatorToken = approveAs === undefined ? undefined : operatorTokenOf(context.home);
 		const me = await context.login(cloudUrl, async (prompt) => {
 			if (approveAs !== undefined && operatorToken !== undefined) {
 				await approveDevice(cloudUrl, operatorToken, prompt.userCode, approveAs);
@@ -39,13 +37,3 @@ export const login = verb({
 		yield { cloud_url: cloudUrl, username: me.username, id: me.id };
 	},
 });
-
-function operatorTokenOf(context: Context): string {
-	const token = readOperatorToken(context.home);
-	if (token !== undefined) return token;
-	throw new Complaint(
-		"forbidden",
-		`--approve-as needs the operator token of a cloud on this machine, and ${context.home.operatorToken} cannot be read`,
-		{ next: "errand login    (and confirm in the browser)" },
-	);
-}

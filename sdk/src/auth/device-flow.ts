@@ -27,6 +27,8 @@ export interface DeviceLoginRequest {
 	signal?: AbortSignal;
 	/** What the confirmation page calls the program that asks; a browser says its own name instead. */
 	program?: string;
+	/** A public client that the cloud knows, and its scopes; the cloud's own for our programs unless given. */
+	client?: { readonly id: string; readonly scopes: readonly string[] };
 	/** Waits; for tests. */
 	sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
@@ -34,6 +36,8 @@ export interface DeviceLoginRequest {
 export interface DeviceTokens extends Tokens {
 	readonly cloudUrl: string;
 	readonly addresses: CloudAddresses;
+	/** The whole reply of the token endpoint: a cloud gives a token for each of its services. */
+	readonly reply: Readonly<Record<string, unknown>>;
 }
 
 const grantType = "urn:ietf:params:oauth:grant-type:device_code";
@@ -58,11 +62,12 @@ export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<D
 	const { signal, sleep = pause } = options;
 	const cloudUrl = normalizeCloudUrl(options.cloudUrl);
 	const addresses = await discover(cloudUrl, signal);
-	const { clientId, deviceEndpoint, tokenEndpoint } = addresses;
+	const { deviceEndpoint, tokenEndpoint } = addresses;
+	const { id: clientId, scopes } = options.client ?? { id: addresses.clientId, scopes: addresses.scopes };
 	if (deviceEndpoint === undefined) {
 		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
 	}
-	const request = { client_id: clientId, scope: addresses.scopes.join(" ") };
+	const request = { client_id: clientId, scope: scopes.join(" ") };
 	const headers = options.program === undefined ? {} : { "user-agent": options.program.replace(/[^ -~]/g, "?") };
 	const reply = await postForm(deviceEndpoint, request, headers, signal);
 	const expiresInS = Number(reply.expires_in);
@@ -80,8 +85,8 @@ export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<D
 	for (;;) {
 		signal?.throwIfAborted();
 		try {
-			const tokens = readTokenReply(await postForm(tokenEndpoint, form, {}, signal), Date.now());
-			return { cloudUrl, addresses, ...tokens };
+			const answer = await postForm(tokenEndpoint, form, {}, signal);
+			return { cloudUrl, addresses, ...readTokenReply(answer, Date.now()), reply: answer };
 		} catch (error) {
 			if (error instanceof OAuthError) {
 				if (error.code === "slow_down") intervalS += slowDownS;

@@ -14,6 +14,8 @@ export interface Tokens {
 }
 
 export interface CloudAddresses {
+	/** As the cloud says it, which need not be how it was reached. */
+	readonly issuer: string;
 	readonly clientId: string;
 	readonly scopes: readonly string[];
 	readonly tokenEndpoint: string;
@@ -131,6 +133,7 @@ export async function discover(cloudUrl: string, signal?: AbortSignal): Promise<
 	const tokenEndpoint = endpoint("token_endpoint");
 	if (tokenEndpoint === undefined) throw new Fault("NOT_READY", `The issuer ${cloud.issuer} names no token endpoint.`);
 	return {
+		issuer: cloud.issuer,
 		clientId: cloud.client_id,
 		scopes: cloud.scopes,
 		tokenEndpoint,

@@ -1,0 +1,221 @@
+/** Globus Compute's SDK and endpoint daemon, unmodified, log in to this cloud: by environment variables and nothing else. */
+import { execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { computeScope, peerClientId } from "@errand/proto/rest";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { TestCloud } from "../harness/cloud.ts";
+import { CommandLine } from "../harness/command-line.ts";
+import { LoggedProcess } from "../harness/process.ts";
+import { type PythonEnvironment, pythonEnvironment } from "../harness/python.ts";
+
+const run = promisify(execFile);
+const program = fileURLToPath(new URL("logins.py", import.meta.url));
+const cli = fileURLToPath(new URL("../../sdk/cli/main.ts", import.meta.url));
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const manageProjects = "urn:globus:auth:scope:auth.globus.org:manage_projects";
+/** The daemon asks nobody who does not sit at a terminal. */
+const atTerminal = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+interface GlobusEnv {
+	environment: Record<string, string>;
+	unset: string[];
+	tokens: string | null;
+	identity: string | null;
+}
+
+let cloud: TestCloud;
+let ada: CommandLine;
+let peers: PythonEnvironment;
+let browser: Browser;
+let scratch: string;
+/** Of one test: where the programs keep their files. */
+let directory: string;
+let count = 0;
+
+beforeAll(async () => {
+	if (!existsSync(executablePath)) throw new Error(`no Chromium at ${executablePath}: install it, or set CHROMIUM`);
+	scratch = mkdtempSync(join(tmpdir(), "errand-logins-"));
+	peers = await pythonEnvironment(["globus-compute-endpoint==4.15.0"]);
+	cloud = await TestCloud.start();
+	ada = await CommandLine.open(cloud, "ada");
+	browser = await chromium.launch({
+		executablePath,
+		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+	});
+}, 300_000);
+afterAll(async () => {
+	await browser?.close();
+	await ada?.close();
+	await cloud?.stop();
+	await peers?.remove();
+	if (scratch) rmSync(scratch, { recursive: true, force: true });
+});
+beforeEach(() => {
+	directory = join(scratch, String(count++));
+});
+
+const globusEnv = (...words: string[]): Promise<GlobusEnv> =>
+	ada.json<GlobusEnv>("globus-env", "--user-dir", directory, ...words);
+
+/** What a person's shell has after `eval "$(errand globus-env …)"`. */
+function shellOf({ environment }: GlobusEnv, more: Record<string, string> = {}): NodeJS.ProcessEnv {
+	return { PATH: process.env.PATH, HOME: scratch, PYTHONDONTWRITEBYTECODE: "1", ...environment, ...more };
+}
+
+const daemon = (): string => join(dirname(peers.python), "globus-compute-endpoint");
+
+async function python(environment: NodeJS.ProcessEnv, ...words: string[]): Promise<Record<string, never>[]> {
+	const { stdout } = await run(peers.python, [program, ...words], { env: environment, timeout: 60_000 });
+	return stdout
+		.split("\n")
+		.filter((line) => line.startsWith("{"))
+		.map((line) => JSON.parse(line));
+}
+
+/** Goes where the program says, logs in and agrees as a person does; the code that is shown then. */
+async function codeFrom(url: string): Promise<string> {
+	const context = await browser.newContext();
+	try {
+		const page = await context.newPage();
+		await page.goto(url);
+		await page.getByLabel("Username").fill("ada");
+		await page.getByLabel("Password").fill("ada-password");
+		await page.keyboard.press("Enter");
+		await page.getByRole("heading", { name: "Allow access?" }).waitFor();
+		expect(await page.textContent("main")).toContain("Globus Compute SDK");
+		await page.getByRole("button", { name: "Allow" }).click();
+		await page.getByRole("heading", { name: "Your code" }).waitFor();
+		return await page.getByLabel("Authorization code").inputValue();
+	} finally {
+		await context.close();
+	}
+}
+
+/** Runs a program that prints an address and waits for the code that is shown there. All that it printed. */
+async function pasteCode(words: readonly string[], environment: NodeJS.ProcessEnv): Promise<string> {
+	const child = spawn(peers.python, words, { env: environment, stdio: ["pipe", "pipe", "inherit"] });
+	const lines: string[] = [];
+	const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+	for await (const line of createInterface({ input: child.stdout })) {
+		lines.push(line);
+		const url = /https?:\/\/[^\s"]+\/authorize\?[^\s"]+/.exec(line)?.[0];
+		if (url !== undefined) child.stdin.write(`${await codeFrom(url)}\n`);
+	}
+	child.stdin.end();
+	if ((await ended) !== 0) throw new Error(`${words.join(" ")} failed:\n${lines.join("\n")}`);
+	return lines.join("\n");
+}
+
+async function whoami(token: string): Promise<{ status: number; username: string | undefined }> {
+	const reply = await fetch(`${cloud.url}/v1/whoami`, { headers: { authorization: `Bearer ${token}` } });
+	return { status: reply.status, username: ((await reply.json()) as { username?: string }).username };
+}
+
+interface AppTokens {
+	required: boolean;
+	before: Record<string, string>;
+	renewed: Record<string, boolean>;
+	after: Record<string, string>;
+	me: { preferred_username: string; identity_set: object[] };
+}
+
+test("the daemon's login: the address that it prints, a page in a browser, and the code pasted; whoami, renewal, logout", async () => {
+	const environment = shellOf(await globusEnv());
+	await pasteCode(["-c", atTerminal, peers.python, daemon(), "login"], environment);
+	const { stdout } = await run(peers.python, [daemon(), "whoami"], { env: environment });
+	expect(stdout).toContain("ada");
+	const [kept] = (await python(environment, "app")) as unknown as AppTokens[];
+	expect(kept).toMatchObject({ required: false, renewed: { funcx_service: true, "auth.globus.org": true } });
+	expect(kept?.after.funcx_service).not.toBe(kept?.before.funcx_service);
+	expect(kept?.me).toMatchObject({ preferred_username: "ada" });
+	expect(kept?.me.identity_set).toHaveLength(1);
+	await run(peers.python, [daemon(), "logout", "--yes"], { env: environment });
+	for (const token of [kept?.before.funcx_service, kept?.after.funcx_service])
+		expect(await whoami(token ?? "")).toMatchObject({ status: 401 });
+});
+
+test("errand globus-env --login logs the daemon and the SDK in without a code to paste", async () => {
+	const told = await globusEnv("--login", "--approve-as", "ada");
+	expect(told.unset).toEqual(["GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET"]);
+	expect(statSync(told.tokens ?? "").mode & 0o777).toBe(0o600);
+	expect(statSync(directory).mode & 0o777).toBe(0o700);
+	const environment = shellOf(told);
+	const { stdout } = await run(peers.python, [daemon(), "whoami"], { env: environment });
+	expect(stdout).toContain("ada");
+	const [kept] = (await python(environment, "app")) as unknown as AppTokens[];
+	expect(kept).toMatchObject({ required: false, me: { preferred_username: "ada", sub: told.identity } });
+	expect(await whoami(kept?.after.funcx_service ?? "")).toEqual({ status: 200, username: "ada" });
+	// What was renewed was kept, by their code in our file.
+	const [again] = (await python(environment, "app")) as unknown as AppTokens[];
+	expect(again?.before).toEqual(kept?.after);
+	await globusEnv("--login", "--approve-as", "ada");
+	expect((await python(environment, "app"))[0]).toMatchObject({ required: false });
+});
+
+test("errand globus-env --client makes a service client, and errand globus-forward brings the cloud to where the SDK looks", async () => {
+	const forward = new LoggedProcess(
+		"forward",
+		process.execPath,
+		[cli, "globus-forward", "--cloud", cloud.url, "--port", "0", "--json"],
+		ada.environment,
+	);
+	try {
+		const { environment: detour } = JSON.parse(await forward.line('"forwarding"')) as GlobusEnv;
+		const service = await globusEnv("--client", "nightly");
+		const [found] = await python(shellOf(service, detour), "client");
+		expect(found).toEqual({ version: null, endpoints: [] });
+		await ada.expect("globus-env", "--login", "--approve-as", "ada", "--user-dir", `${directory}-2`);
+		const person = shellOf({ ...service, environment: (await globusEnv()).environment }, detour);
+		const [mine] = await python({ ...person, GLOBUS_COMPUTE_USER_DIR: `${directory}-2` }, "client");
+		expect(mine).toEqual({ version: null, endpoints: [] });
+	} finally {
+		expect(await forward.stop()).toBe(0);
+	}
+});
+
+test("client credentials by ConfidentialAppAuthClient: tokens, introspection, userinfo, identities, revocation", async () => {
+	const told = await globusEnv("--client", "portal");
+	const [live, ended] = await python(shellOf(told), "service");
+	const identity = told.identity as string;
+	const username = `${identity}@clients`;
+	expect(live).toMatchObject({
+		identity,
+		services: [["funcx_service"], ["auth.globus.org"]],
+		introspection: {
+			...{ active: true, sub: identity, username, client_id: identity, scope: computeScope, aud: "funcx_service" },
+			identity_set: [{ sub: identity, username }],
+		},
+		userinfo: { sub: identity, preferred_username: username, identity_set: [{ sub: identity }] },
+		identities: { identities: [{ id: identity, username }] },
+	});
+	expect(await whoami((live as unknown as { token: string }).token)).toMatchObject({ status: 401 });
+	expect(ended).toEqual({
+		introspection: { active: false },
+		rubbish: { active: false },
+		impostor: { status: 401, error: "invalid_client" },
+		nonsense: { status: 400, error: "invalid_scope" },
+	});
+});
+
+test("the native flow by NativeAppAuthClient: a fresh login on demand, id_token, refresh tokens that may be used twice", async () => {
+	const environment = shellOf(await globusEnv());
+	const lines = (await pasteCode([program, "native", peerClientId], environment)).split("\n");
+	const said = JSON.parse(lines.at(-1) ?? "") as { token: string };
+	expect(said).toMatchObject({
+		username: "ada",
+		same: true,
+		scopes: {
+			funcx_service: [computeScope],
+			"auth.globus.org": expect.arrayContaining(["openid", manageProjects]),
+		},
+		renewed: [["funcx_service"], ["funcx_service"]],
+		kept: [true, true],
+		again: { status: 400, error: "invalid_grant" },
+	});
+});
