@@ -125,7 +125,7 @@ interface AppTokens {
 	me: { preferred_username: string; identity_set: object[] };
 }
 
-test("the daemon's login: the address that it prints, a page in a browser, and the code pasted; whoami, renewal, logout", async () => {
+test("NEW-29: the daemon's login: the address that it prints, a page in a browser, and the code pasted; whoami, renewal, logout", async () => {
 	const environment = shellOf(await globusEnv());
 	await pasteCode(["-c", atTerminal, peers.python, daemon(), "login"], environment);
 	const { stdout } = await run(peers.python, [daemon(), "whoami"], { env: environment });
@@ -135,12 +135,14 @@ test("the daemon's login: the address that it prints, a page in a browser, and t
 	expect(kept?.after.funcx_service).not.toBe(kept?.before.funcx_service);
 	expect(kept?.me).toMatchObject({ preferred_username: "ada" });
 	expect(kept?.me.identity_set).toHaveLength(1);
-	await run(peers.python, [daemon(), "logout", "--yes"], { env: environment });
+	await run(peers.python, [daemon(), "logout"], { env: environment });
 	for (const token of [kept?.before.funcx_service, kept?.after.funcx_service])
 		expect(await whoami(token ?? "")).toMatchObject({ status: 401 });
+	const asked = await run(peers.python, [daemon(), "whoami"], { env: environment }).catch((error: Error) => error);
+	expect(asked).toBeInstanceOf(Error);
 });
 
-test("errand globus-env --login logs the daemon and the SDK in without a code to paste", async () => {
+test("NEW-29: errand globus-env --login logs the daemon and the SDK in without a code to paste", async () => {
 	const told = await globusEnv("--login", "--approve-as", "ada");
 	expect(told.unset).toEqual(["GLOBUS_COMPUTE_CLIENT_ID", "GLOBUS_COMPUTE_CLIENT_SECRET"]);
 	expect(statSync(told.tokens ?? "").mode & 0o777).toBe(0o600);
@@ -158,7 +160,7 @@ test("errand globus-env --login logs the daemon and the SDK in without a code to
 	expect((await python(environment, "app"))[0]).toMatchObject({ required: false });
 });
 
-test("errand globus-env --client makes a service client, and errand globus-forward brings the cloud to where the SDK looks", async () => {
+test("NEW-29: errand globus-env --client makes a service client, and errand globus-forward brings the cloud to where the SDK looks", async () => {
 	const forward = new LoggedProcess(
 		"forward",
 		process.execPath,
@@ -179,7 +181,7 @@ test("errand globus-env --client makes a service client, and errand globus-forwa
 	}
 });
 
-test("client credentials by ConfidentialAppAuthClient: tokens, introspection, userinfo, identities, revocation", async () => {
+test("NEW-23: NEW-29: client credentials by ConfidentialAppAuthClient: tokens, introspection, userinfo, identities, revocation", async () => {
 	const told = await globusEnv("--client", "portal");
 	const [live, ended] = await python(shellOf(told), "service");
 	const identity = told.identity as string;
@@ -203,7 +205,7 @@ test("client credentials by ConfidentialAppAuthClient: tokens, introspection, us
 	});
 });
 
-test("the native flow by NativeAppAuthClient: a fresh login on demand, id_token, refresh tokens that may be used twice", async () => {
+test("NEW-23: NEW-29: the native flow by NativeAppAuthClient: a fresh login on demand, id_token, refresh tokens that may be used twice", async () => {
 	const environment = shellOf(await globusEnv());
 	const lines = (await pasteCode([program, "native", peerClientId], environment)).split("\n");
 	const said = JSON.parse(lines.at(-1) ?? "") as { token: string };

@@ -320,6 +320,7 @@ test("introspection tells a service about a live token and nothing about another
 	const login = await deviceLogin(computeScope);
 	const live = await post("/v2/oauth2/token/introspect", { token: login.access_token }, headers);
 	expect(live.body).toMatchObject({ active: true, aud: "funcx_service", scope: computeScope, sub: ada?.id });
+	expect(live.body).toMatchObject({ username: "ada", name: "Ada Lovelace", identity_set: [{ sub: ada?.id }] });
 	const rubbish = await post("/v2/oauth2/token/introspect", { token: "a.b.c" }, headers);
 	expect(rubbish.body).toEqual({ active: false });
 	const anonymous = await post("/v2/oauth2/token/introspect", { token: login.access_token }, {});
