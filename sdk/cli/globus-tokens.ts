@@ -23,10 +23,21 @@ const entry = z.object({
 });
 const tokenDocument = entry.extend({ id_token: z.string(), other_tokens: z.array(entry) });
 
-/** A `sub` without a check of the signature: the token came straight from its issuer. */
-function subjectOf(idToken: string): string {
-	const [, claims = ""] = idToken.split(".");
-	return z.object({ sub: z.string() }).parse(JSON.parse(Buffer.from(claims, "base64url").toString())).sub;
+const kept = z.object({ access_token: z.string(), refresh_token: z.string() });
+
+const claims = z.object({ iss: z.string().optional(), sub: z.string().optional() });
+
+function parseJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return undefined;
+	}
+}
+
+/** What a token says, without a check of its signature; nothing when it is none of that kind. */
+function claimsOf(token: string): z.infer<typeof claims> {
+	return claims.safeParse(parseJson(Buffer.from(token.split(".")[1] ?? "", "base64url").toString())).data ?? {};
 }
 
 export interface GlobusTokens {
@@ -36,6 +47,8 @@ export interface GlobusTokens {
 	identity: string;
 	/** The services that there are tokens for. */
 	services: string[];
+	/** Refresh tokens of the same issuer that were there before; nobody uses them any more. */
+	replaced: string[];
 }
 
 /**
@@ -53,7 +66,9 @@ export async function storeGlobusTokens(
 			cause: parsed.error,
 		});
 	}
-	const identity = subjectOf(parsed.data.id_token);
+	// It came straight from its issuer, so what it says is taken as it is.
+	const { sub: identity, iss: issuer } = claimsOf(parsed.data.id_token);
+	if (identity === undefined) throw new Fault("NOT_READY", "The cloud's id_token does not say whose it is.");
 	const rows = [parsed.data, ...parsed.data.other_tokens].map((token) => ({
 		service: token.resource_server,
 		json: JSON.stringify({
@@ -86,6 +101,7 @@ export async function storeGlobusTokens(
 		database
 			.prepare("insert or ignore into sdk_storage_adapter_internal (attribute, value) values (?, ?)")
 			.run("globus-sdk.database_schema_version", schemaVersion);
+		const before = database.prepare("select token_data_json from token_storage where namespace = ?").all(namespace);
 		// Rows of two identities in one place are refused by its readers.
 		database.prepare("delete from token_storage where namespace = ?").run(namespace);
 		const insert = database.prepare(
@@ -93,8 +109,13 @@ export async function storeGlobusTokens(
 		);
 		for (const { service, json } of rows) insert.run(namespace, service, json);
 		database.exec("commit");
+		const replaced = before.flatMap((row) => {
+			const { success, data } = kept.safeParse(parseJson(String(row.token_data_json)));
+			// What another issuer made is not shown to this one.
+			return success && claimsOf(data.access_token).iss === issuer ? [data.refresh_token] : [];
+		});
+		return { path, identity, services: rows.map((row) => row.service), replaced };
 	} finally {
 		database.close();
 	}
-	return { path, identity, services: rows.map((row) => row.service) };
 }

@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import type { Home } from "./home.ts";
 
 /** Undefined when there is none, or it is not ours to read. */
-export function readOperatorToken(home: Home): string | undefined {
+function readOperatorToken(home: Home): string | undefined {
 	try {
 		return readFileSync(home.operatorToken, "utf8").trim();
 	} catch (error) {

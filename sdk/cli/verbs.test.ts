@@ -638,6 +638,46 @@ describe("an endpoint of this machine", () => {
 	});
 });
 
+describe("errand globus-env", () => {
+	test("what is printed is for a shell: a slash behind the address, and no service client but the one that was made", async () => {
+		const person = await desk.type(["globus-env", "--user-dir", "my files"]);
+		expect(person.out.split("\n")).toEqual([
+			"unset GLOBUS_COMPUTE_CLIENT_ID GLOBUS_COMPUTE_CLIENT_SECRET",
+			"export GLOBUS_SDK_ENVIRONMENT=local",
+			`export GLOBUS_SDK_SERVICE_URL_AUTH=${desk.cloud.url}/`,
+			`export GLOBUS_COMPUTE_USER_DIR='${join(desk.directory, "my files")}'`,
+			"",
+		]);
+		const service = await desk.type(["globus-env", "--client", "nightly", "--quiet"]);
+		expect(service.out).toContain(
+			`GLOBUS_COMPUTE_CLIENT_ID=${ids.group}\nGLOBUS_COMPUTE_CLIENT_SECRET=client-secret\n`,
+		);
+		expect(desk.cloud.bodies.at(-1)).toEqual({ name: "nightly" });
+	});
+
+	test("a service client is made at the cloud that one is logged in to, and what contradicts itself is refused", async () => {
+		const other = await desk.type([
+			"globus-env",
+			"--client",
+			"x",
+			"--cloud",
+			desk.cloud.url.replace("127.0.0.1", "localhost"),
+		]);
+		expect(other).toMatchObject({ status: exitCodes.forbidden.status, out: "" });
+		expect((await desk.type(["globus-env", "--client", "x", "--login"])).err).toContain("exclude each other");
+		expect((await desk.type(["globus-env", "--approve-as", "ada"])).err).toContain("goes with --login");
+		expect(desk.cloud.bodies).toEqual([]);
+	});
+
+	test("a login that brings nothing to keep is refused, and nothing is written", async () => {
+		const { status, err } = await desk.type(["globus-env", "--login", "--user-dir", "files"]);
+		expect(status).toBe(exitCodes.unreachable.status);
+		expect(err).toContain("ABCD-EFGH");
+		expect(err).toContain("lacks what Globus Compute keeps");
+		expect(existsSync(join(desk.directory, "files"))).toBe(false);
+	});
+});
+
 describe("a cloud of this machine", () => {
 	test("start --detach, status, start again, stop", async () => {
 		await startCloudHere();

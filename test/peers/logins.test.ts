@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { computeScope, peerClientId } from "@errand/proto/rest";
 import { type Browser, chromium } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
 import { LoggedProcess } from "../harness/process.ts";
@@ -29,9 +29,13 @@ interface GlobusEnv {
 	identity: string | null;
 }
 
+// Python starts slowly where many others run.
+vi.setConfig({ testTimeout: 120_000 });
+
 let cloud: TestCloud;
 let ada: CommandLine;
 let peers: PythonEnvironment;
+let earlier: PythonEnvironment;
 let browser: Browser;
 let scratch: string;
 /** Of one test: where the programs keep their files. */
@@ -42,6 +46,7 @@ beforeAll(async () => {
 	if (!existsSync(executablePath)) throw new Error(`no Chromium at ${executablePath}: install it, or set CHROMIUM`);
 	scratch = mkdtempSync(join(tmpdir(), "errand-logins-"));
 	peers = await pythonEnvironment(["globus-compute-endpoint==4.15.0"]);
+	earlier = await pythonEnvironment(["globus-compute-sdk==4.0.0"]);
 	cloud = await TestCloud.start();
 	ada = await CommandLine.open(cloud, "ada");
 	browser = await chromium.launch({
@@ -54,6 +59,7 @@ afterAll(async () => {
 	await ada?.close();
 	await cloud?.stop();
 	await peers?.remove();
+	await earlier?.remove();
 	if (scratch) rmSync(scratch, { recursive: true, force: true });
 });
 beforeEach(() => {
@@ -70,8 +76,8 @@ function shellOf({ environment }: GlobusEnv, more: Record<string, string> = {}):
 
 const daemon = (): string => join(dirname(peers.python), "globus-compute-endpoint");
 
-async function python(environment: NodeJS.ProcessEnv, ...words: string[]): Promise<Record<string, never>[]> {
-	const { stdout } = await run(peers.python, [program, ...words], { env: environment, timeout: 60_000 });
+async function python(environment: NodeJS.ProcessEnv, act: string, by = peers): Promise<Record<string, never>[]> {
+	const { stdout } = await run(by.python, [program, act], { env: environment, timeout: 60_000 });
 	return stdout
 		.split("\n")
 		.filter((line) => line.startsWith("{"))
@@ -156,7 +162,20 @@ test("NEW-29: errand globus-env --login logs the daemon and the SDK in without a
 	// What was renewed was kept, by their code in our file.
 	const [again] = (await python(environment, "app")) as unknown as AppTokens[];
 	expect(again?.before).toEqual(kept?.after);
+	// Another login takes its place, and the one before is ended at the cloud.
 	await globusEnv("--login", "--approve-as", "ada");
+	expect((await python(environment, "app"))[0]).toMatchObject({ required: false });
+	expect(await whoami(again?.after.funcx_service ?? "")).toMatchObject({ status: 401 });
+});
+
+test("NEW-29: the SDK of a year before finds the login that errand globus-env has written, and renews it", async () => {
+	const environment = shellOf(await globusEnv("--login", "--approve-as", "ada"));
+	const [kept] = await python(environment, "app", earlier);
+	expect(kept).toMatchObject({
+		...{ required: false, renewed: { funcx_service: true, "auth.globus.org": true } },
+		me: { preferred_username: "ada" },
+	});
+	// A newer one takes over what the older one has kept.
 	expect((await python(environment, "app"))[0]).toMatchObject({ required: false });
 });
 

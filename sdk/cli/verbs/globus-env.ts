@@ -120,7 +120,7 @@ async function logIn(
 ) {
 	const operatorToken = approveAs === undefined ? undefined : operatorTokenOf(context.home);
 	const { requestDeviceLogin } = await import("../../src/auth/device-flow.ts");
-	const { reply } = await requestDeviceLogin({
+	const { reply, addresses } = await requestDeviceLogin({
 		cloudUrl,
 		client: { id: peerClientId, scopes },
 		program: `errand globus-env on ${hostname()}`,
@@ -136,5 +136,11 @@ async function logIn(
 	});
 	const { GLOBUS_COMPUTE_USER_DIR: told, HOME: home } = context.environment;
 	const directory = userDirectory ?? (told || join(home || homedir(), ".globus_compute"));
-	return await storeGlobusTokens(directory, reply, context.now());
+	const stored = await storeGlobusTokens(directory, reply, context.now());
+	const { postForm } = await import("../../src/auth/oauth.ts");
+	for (const token of addresses.revocationEndpoint === undefined ? [] : stored.replaced) {
+		// One that the cloud does not know any more is ended already.
+		await postForm(addresses.revocationEndpoint as string, { token, client_id: peerClientId }).catch(() => undefined);
+	}
+	return stored;
 }
