@@ -15,7 +15,8 @@ beforeAll(async () => {
 	cloud = await TestCloud.start();
 	({ client: ada } = await cloud.login("ada"));
 	({ client: bob } = await cloud.login("bob"));
-	endpoint = await TestEndpoint.start(cloud, ada, { config: "workers_per_node: 2\n" });
+	const config = `workers_per_node: 2\npublic: true\nadmins: [${(await bob.whoami()).id}]\n`;
+	endpoint = await TestEndpoint.start(cloud, ada, { config });
 	endpointId = await ada.resolveEndpoint("local");
 });
 afterAll(async () => {
@@ -65,7 +66,20 @@ describe("NEW-21: an endpoint shared with a group", () => {
 	});
 });
 
-test("NEW-22: several administrators; the audit log says who did what, and is exported a JSON object a line", async () => {
+test("NEW-22: an endpoint is looked after by the administrators of its settings, and seen by everybody when it is public", async () => {
+	expect(await bob.sharing.listShares(endpointId)).toHaveLength(2);
+	const { client: eve } = await cloud.login("eve");
+	expect(await eve.getEndpoint(endpointId)).toMatchObject({
+		name: "local",
+		public: true,
+		status: "online",
+		host: null,
+	});
+	expect(await refusalOf(eve.sharing.listShares(endpointId))).toBe("ENDPOINT_ACCESS_FORBIDDEN");
+	expect(await refusalOf(eve.deleteEndpoint(endpointId))).toBe("ENDPOINT_ACCESS_FORBIDDEN");
+});
+
+test("NEW-22: several administrators of a cloud; the audit log says who did what, and is exported a JSON object a line", async () => {
 	expect(await refusalOf(bob.readAudit())).toBe("FORBIDDEN");
 	const dee = await CommandLine.open(cloud, "dee");
 	await dee.expect("group", "create", "chemistry");

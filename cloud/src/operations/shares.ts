@@ -1,6 +1,6 @@
 /** Sharing an endpoint with accounts and groups, and taking it back. Also reading the audit log. */
 import { type AccountId, Fault, newId, parseId, type ShareId } from "@errand/proto";
-import type { EndpointShare } from "@errand/proto/rest";
+import type { EndpointRegistration, EndpointShare } from "@errand/proto/rest";
 import { lockAccountGroup } from "../store/account-groups.ts";
 import { auditEntries, insertAudit } from "../store/audit.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
@@ -33,6 +33,12 @@ export function shareOperations({ database, log }: Pick<Ports, "database" | "log
 				throw new Fault(
 					"SEMANTICALLY_INVALID",
 					`endpoint ${row.name} runs everybody's tasks as themselves, as its identity mapping says: change that to let somebody in`,
+					{ args: [id] },
+				);
+			if (isOfOnePerson(row))
+				throw new Fault(
+					"SEMANTICALLY_INVALID",
+					`endpoint ${row.name} is one of Globus Compute, which without root takes tasks from its owner only: run Errand's there`,
 					{ args: [id] },
 				);
 			const account = input.account === undefined ? undefined : await requireAccount(database, input.account);
@@ -127,6 +133,12 @@ export function shareOperations({ database, log }: Pick<Ports, "database" | "log
 			);
 		},
 	};
+}
+
+/** A manager of the public interface starts processes for nobody but its owner, unless it maps identities. */
+function isOfOnePerson(row: EndpointRow): boolean {
+	const { metadata } = row.registration as Partial<EndpointRegistration>;
+	return metadata?.errand_protocol !== 1 && typeof metadata?.user_config_template === "string";
 }
 
 function toShare(row: ShareRow): EndpointShare {

@@ -223,6 +223,13 @@ describe("NEW-21: a shared endpoint", () => {
 		expect((await faultOf(refused)).code).toBe("SEMANTICALLY_INVALID");
 	});
 
+	test("of Globus Compute without root takes tasks from its owner only, so it is not shared", async () => {
+		const registration = { endpoint_name: "theirs", metadata: { user_config_template: "engine: {}" } };
+		const id = (await cloud.operations.registerEndpoint(owner, undefined, registration)).endpoint_id as EndpointId;
+		const refused = await faultOf(cloud.operations.shareEndpoint(owner, id, { account: guest.username, ...noLimits }));
+		expect([refused.code, refused.message]).toEqual(["SEMANTICALLY_INVALID", expect.stringMatching(/its owner only/)]);
+	});
+
 	test("two of the same name that are shared with one person are told apart by their ids", async () => {
 		const { operations } = cloud;
 		const ids = [];
