@@ -10,6 +10,10 @@ export type TaskGroupId = Id<"task-group">;
 export type FunctionId = Id<"function">;
 export type EndpointId = Id<"endpoint">;
 export type AccountId = Id<"account">;
+/** A group of accounts. */
+export type AccountGroupId = Id<"account-group">;
+/** One invitation to an endpoint, of an account or a group. */
+export type ShareId = Id<"share">;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

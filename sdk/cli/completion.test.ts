@@ -50,7 +50,7 @@ test("bash offers verbs, verbs of a group, options, choices and names from the d
 	expect(offered("")).toEqual(expect.arrayContaining(["login", "run", "task", "endpoint", "cloud", "completion"]));
 	expect(offered("ta")).toEqual(["task"]);
 	expect(offered("task", "")).toEqual(["list", "show", "explain", "wait", "result", "logs", "cancel", "retry"]);
-	expect(offered("cloud", "user", "")).toEqual(["add", "list"]);
+	expect(offered("cloud", "user", "")).toEqual(["add", "list", "admin"]);
 	expect(offered("task", "list", "--st")).toEqual(["--state"]);
 	expect(offered("task", "list", "--state", "ru")).toEqual(["running"]);
 	expect(offered("task", "show", "l")).toEqual(["last"]);

@@ -95,6 +95,28 @@ const account: rest.AccountSummary = {
 	created_at: at(0),
 };
 
+const group: rest.AccountGroupDocument = {
+	id: ids.group,
+	name: "astro",
+	description: "",
+	members: 1,
+	admin: true,
+	created_at: at(0),
+	people: [{ account_id: ids.account, username: "ada", admin: true, added_at: at(0) }],
+};
+
+const share: rest.EndpointShare = {
+	id: ids.retried,
+	endpoint_id: ids.endpoint,
+	account: { id: ids.running, username: "bob" },
+	group: null,
+	tasks_per_day: 100,
+	functions: [ids.function],
+	container_image: null,
+	shared_by: ids.account,
+	created_at: at(0),
+};
+
 interface Reply {
 	status?: number;
 	body?: unknown;
@@ -283,6 +305,7 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 					runtime: "python",
 					description: "the middle",
 					public: false,
+					group_id: null,
 					owner_id: ids.account,
 					created_at: at(0),
 				},
@@ -342,6 +365,37 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 		const { password, ...made } = rest.accountCreation.parse(body);
 		return { body: rest.accountSummary.parse({ ...account, name: "", email: "", ...made, id: ids.running }) };
 	},
+	"PUT /v1/accounts/*/admin": ({ body }) => ({ body: rest.administration.parse(body) && {} }),
+	"GET /v1/audit": () => ({
+		body: rest.page(rest.auditEntry).parse(
+			page([
+				{
+					id: 7,
+					at: at(0),
+					actor_id: ids.account,
+					actor: "ada",
+					acting_as: "operator",
+					action: "account.admin",
+					thing: ids.running,
+					details: { username: "grace", admin: true },
+				},
+			]),
+		),
+	}),
+	"POST /v1/groups": ({ body }) => ({ body: { ...group, ...rest.accountGroupCreation.parse(body) } }),
+	"GET /v1/groups": () => ({ body: rest.page(rest.accountGroupSummary).parse(page([group])) }),
+	"GET /v1/groups/*": () => ({ body: rest.accountGroupDocument.parse(group) }),
+	"DELETE /v1/groups/*": () => ({ body: {} }),
+	"PUT /v1/groups/*/members/*": ({ body }) => ({ body: rest.membershipChange.parse(body) && group }),
+	"DELETE /v1/groups/*/members/*": () => ({ body: {} }),
+	"PUT /v1/endpoints/*/shares": ({ body }) => {
+		const { account: _who, group: named, ...limits } = rest.endpointSharing.parse(body);
+		const partner = named === undefined ? {} : { account: null, group: { id: ids.group, name: named } };
+		return { body: rest.endpointShare.parse({ ...share, ...limits, ...partner }) };
+	},
+	"GET /v1/endpoints/*/shares": () => ({ body: rest.page(rest.endpointShare).parse(page([share])) }),
+	"DELETE /v1/endpoints/*/shares/*": () => ({ body: {} }),
+	"GET /v1/shared-endpoints": () => ({ body: page([]) }),
 	"GET /healthz": () => ({ body: {} }),
 	"GET /readyz": () => ({ body: {} }),
 };

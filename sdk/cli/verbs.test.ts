@@ -144,6 +144,15 @@ const scenes: Record<string, Scene> = {
 	"endpoint pause": { words: ["local", "--reason", "maintenance"], before: configure, quiet: ["local"] },
 	"endpoint resume": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint script": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
+	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
+	"endpoint unshare": { words: ["local", "--with", "BOB"], quiet: [ids.retried] },
+	"group create": { words: ["astro"], quiet: [ids.group] },
+	"group add": { words: ["astro", "bob", "carol"], quiet: [ids.group] },
+	"group remove": { words: ["astro"], quiet: ["ada"] },
+	"group list": { quiet: [ids.group] },
+	"group show": { words: ["astro"], quiet: [ids.account] },
+	"group delete": { words: ["astro"], quiet: [ids.group] },
 	"function register": { words: ["analysis.py:mean"], quiet: [ids.function] },
 	"function list": { quiet: [ids.function] },
 	"function show": { words: ["mean"], quiet: [ids.function] },
@@ -153,6 +162,8 @@ const scenes: Record<string, Scene> = {
 	"cloud status": { words: [], before: startCloudHere, status: exitCodes.unreachable.status, quiet: ["stopped"] },
 	"cloud user add": { words: ["grace", "--generate"], quiet: [ids.running] },
 	"cloud user list": { quiet: [ids.account] },
+	"cloud user admin": { words: ["grace"], quiet: ["grace"] },
+	"cloud audit": { words: ["--since", "7d"], quiet: ["7"] },
 	"cloud doctor": { before: startCloudHere, status: exitCodes.failed.status, quiet: ["cloud", "operator token"] },
 	"globus-env": { words: ["--client", "nightly"] },
 	"globus-forward": { words: ["--port", "0"], interrupted: true },
@@ -235,6 +246,42 @@ test("HQ-4: an endpoint that is paused is marked in the list", async () => {
 	expect((await desk.type(["endpoint", "list"])).out).toContain("online, paused");
 	desk.cloud.endpoint = { ...desk.cloud.endpoint, details: { trouble: "the disk is full" } };
 	expect((await desk.type(["endpoint", "list"])).out).toContain("online, trouble");
+});
+
+describe("NEW-21: errand endpoint share", () => {
+	test("sends the group, functions and limits that were typed", async () => {
+		const limits = ["--tasks-per-day", "5", "--image", "safe.sif"];
+		const { out } = await desk.type(["endpoint", "share", "local", "--with", "group:astro", "-f", "mean", ...limits]);
+		expect(out).toBe("Shared local with group:astro.\n");
+		expect(desk.cloud.bodies).toContainEqual({
+			group: "astro",
+			functions: [ids.function],
+			tasks_per_day: 5,
+			container_image: "safe.sif",
+		});
+	});
+
+	test("asks which functions, because they run with the owner's rights; `any` must be said", async () => {
+		const refused = await desk.type(["endpoint", "share", "local", "--with", "bob"]);
+		expect(refused.status).toBe(exitCodes.usage.status);
+		expect(refused.err).toContain("--any-function: they run with your rights");
+		await desk.type(["endpoint", "share", "local", "--with", "bob", "--any-function"]);
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({ account: "bob", functions: null });
+	});
+
+	test("is ended by the name that it was made with, and an unknown one is told apart", async () => {
+		const { status, err } = await desk.type(["endpoint", "unshare", "local", "--with", "group:bob"]);
+		expect(status).toBe(notFound);
+		expect(err).toContain("next: errand endpoint shares local");
+	});
+});
+
+test("NEW-22: the audit log is printed with what was asked for, one line each", async () => {
+	const { out } = await desk.type(["cloud", "audit", "--actor", "ada", "--action", "account", "--since", "1h"]);
+	expect(out).toBe(
+		`2026-01-31 12:00:00  ada (operator)  account.admin  ${ids.running}  username="grace"  admin=true\n`,
+	);
+	expect(desk.cloud.requests.at(-1)).toMatch(/audit\?actor=ada&action=account&since=2026-01-31T11/);
 });
 
 test("colour is for terminals, and NO_COLOR turns it off", async () => {

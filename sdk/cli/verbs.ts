@@ -1,11 +1,13 @@
 /** Every verb, in the order of `errand --help`: the table that help, completion and the tests read. */
 import type { Groups } from "./program.ts";
 import type { Verb } from "./verb.ts";
+import { cloudAudit } from "./verbs/cloud-audit.ts";
 import { cloudDoctor } from "./verbs/cloud-doctor.ts";
 import { cloudStart } from "./verbs/cloud-start.ts";
 import { cloudStatus } from "./verbs/cloud-status.ts";
 import { cloudStop } from "./verbs/cloud-stop.ts";
 import { cloudUserAdd } from "./verbs/cloud-user-add.ts";
+import { cloudUserAdmin } from "./verbs/cloud-user-admin.ts";
 import { cloudUserList } from "./verbs/cloud-user-list.ts";
 import { completionVerb } from "./verbs/completion.ts";
 import { endpointConfigure } from "./verbs/endpoint-configure.ts";
@@ -17,15 +19,24 @@ import { endpointPause } from "./verbs/endpoint-pause.ts";
 import { endpointRestart } from "./verbs/endpoint-restart.ts";
 import { endpointResume } from "./verbs/endpoint-resume.ts";
 import { endpointScript } from "./verbs/endpoint-script.ts";
+import { endpointShareVerb } from "./verbs/endpoint-share.ts";
+import { endpointShares } from "./verbs/endpoint-shares.ts";
 import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
+import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
 import { functionShow } from "./verbs/function-show.ts";
 import { globusEnv } from "./verbs/globus-env.ts";
 import { globusForward } from "./verbs/globus-forward.ts";
+import { groupAdd } from "./verbs/group-add.ts";
+import { groupCreate } from "./verbs/group-create.ts";
+import { groupDelete } from "./verbs/group-delete.ts";
+import { groupList } from "./verbs/group-list.ts";
+import { groupRemove } from "./verbs/group-remove.ts";
+import { groupShow } from "./verbs/group-show.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
 import { run } from "./verbs/run.ts";
@@ -43,6 +54,7 @@ export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
 	function: "Registered functions",
+	group: "Groups of people to share with",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
 };
@@ -70,17 +82,28 @@ export const verbs: readonly Verb[] = [
 	endpointPause,
 	endpointResume,
 	endpointScript,
+	endpointShareVerb,
+	endpointShares,
+	endpointUnshare,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,
 	functionList,
 	functionShow,
 	functionDelete,
+	groupCreate,
+	groupAdd,
+	groupRemove,
+	groupList,
+	groupShow,
+	groupDelete,
 	cloudStart,
 	cloudStop,
 	cloudStatus,
 	cloudUserAdd,
 	cloudUserList,
+	cloudUserAdmin,
+	cloudAudit,
 	cloudDoctor,
 	globusEnv,
 	globusForward,

@@ -17,6 +17,7 @@ import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
 import { Rest, type RestOptions } from "./rest.ts";
+import { Sharing } from "./sharing.ts";
 
 export interface ClientOptions extends Omit<RestOptions, "tokens"> {
 	/**
@@ -46,6 +47,17 @@ export interface TaskFilter extends PageOptions {
 	idPrefix?: string;
 }
 
+export interface AuditFilter extends PageOptions {
+	/** An account's id or username. */
+	actor?: string;
+	/** The id of what was changed. */
+	thing?: string;
+	/** `endpoint.share`, or `endpoint` for all that was done to endpoints. */
+	action?: string;
+	since?: Date;
+	until?: Date;
+}
+
 /** One document of `POST /v2/batch_status`; `result` is one serialized buffer. */
 export interface PublicTaskDocument {
 	task_id: string;
@@ -71,6 +83,7 @@ const pages = {
 	functions: rest.page(rest.functionSummary),
 	endpoints: rest.page(rest.endpointSummary),
 	tasks: rest.page(rest.taskSummary),
+	audit: rest.page(rest.auditEntry),
 };
 
 /** What becomes of the tasks that somebody asked to cancel. */
@@ -84,6 +97,8 @@ const id = encodeURIComponent;
 
 export class Client {
 	readonly log: Log;
+	/** Groups of people, and whom endpoints are shared with. */
+	readonly sharing: Sharing;
 	readonly #rest: Rest;
 	/** Endpoint names are stable: each is asked for once. */
 	readonly #endpointIds = new Map<string, Promise<EndpointId>>();
@@ -94,6 +109,7 @@ export class Client {
 		const { token, cloudUrl, ...others } = options;
 		this.log = options.log ?? silentLog;
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
+		this.sharing = new Sharing(this.#rest);
 	}
 
 	/** Without a slash at the end. */
@@ -159,7 +175,7 @@ export class Client {
 		);
 	}
 
-	/** By id, or by the name of one of the caller's own. */
+	/** By id, or by the name of one of the caller's own or that is shared with the caller. */
 	getEndpoint(idOrName: string): Promise<rest.EndpointSummary> {
 		return this.#rest.json({ method: "GET", path: `/v1/endpoints/${id(idOrName)}` }, rest.endpointSummary);
 	}
@@ -321,6 +337,17 @@ export class Client {
 	listAccounts(options: PageOptions = {}): Promise<rest.Page<rest.AccountSummary>> {
 		const accounts = rest.page(rest.accountSummary);
 		return this.#rest.json({ method: "GET", path: "/v1/accounts", query: { ...options } }, accounts);
+	}
+
+	/** Makes an account an administrator of the cloud, or ends that. Administrators only; one always stays. */
+	setAdministrator(account: string, admin: boolean): Promise<void> {
+		return this.#rest.done({ method: "PUT", path: `/v1/accounts/${id(account)}/admin`, body: { admin } });
+	}
+
+	/** Who did what, newest first. Administrators only. */
+	readAudit(filter: AuditFilter = {}): Promise<rest.Page<rest.AuditEntry>> {
+		const query = { ...filter, since: filter.since?.toISOString(), until: filter.until?.toISOString() };
+		return this.#rest.json({ method: "GET", path: "/v1/audit", query }, pages.audit);
 	}
 
 	/** A service account for programs; its secret is shown this once. */

@@ -21,6 +21,7 @@ export {
 } from "./auth/token-source.ts";
 export {
 	type AccountCreation,
+	type AuditFilter,
 	type Cancelled,
 	Client,
 	type ClientCreated,
@@ -66,4 +67,5 @@ export type { Resources, TaskOptions } from "./resources.ts";
 export type { RestOptions } from "./rest.ts";
 export { type Keywords, keywords } from "./serialize/arguments.ts";
 export type { ShellResult } from "./serialize/result.ts";
+export type { EndpointSharing, Sharing } from "./sharing.ts";
 export { type MapOptions, type MapOutcome, TaskMap } from "./task-map.ts";

@@ -55,6 +55,11 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 	await cloud.call("PUT", `/v1/blobs/${sha256}`, { body: bytes });
 	const { meta, ...earlier } = registration;
 	const group = submitted.task_group_id;
+	const people = `g-${randomBytes(4).toString("hex")}`;
+	await cloud.call("POST", "/v1/groups", { body: { name: people } });
+	await cloud.call("POST", "/v1/groups", { body: { name: `${people}-doomed` } });
+	const shareBody = { group: people, functions: [fn], tasks_per_day: 10 };
+	const share = (await cloud.call("PUT", `/v1/endpoints/${endpoint}/shares`, { body: shareBody })).json.id;
 	return {
 		"HEAD /v2/version": { path: "/v2/version" },
 		"GET /v2/version": { path: "/v2/version?service=all" },
@@ -102,6 +107,20 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"POST /v1/tasks/{task_id}/cancel": { path: `/v1/tasks/${task}/cancel` },
 		"POST /v1/tasks/{task_id}/retry": { path: `/v1/tasks/${task}/retry` },
 		"GET /v1/tasks/{task_id}/output": { path: `/v1/tasks/${task}/output?stream=stderr&offset=5` },
+		"POST /v1/groups": { path: "/v1/groups", body: { name: `${people}-new` } },
+		"GET /v1/groups": { path: "/v1/groups?limit=5" },
+		"GET /v1/groups/{group}": { path: `/v1/groups/${people}` },
+		"DELETE /v1/groups/{group}": { path: `/v1/groups/${people}-doomed` },
+		"PUT /v1/groups/{group}/members/{account}": { path: `/v1/groups/${people}/members/bob`, body: { admin: true } },
+		"DELETE /v1/groups/{group}/members/{account}": { path: `/v1/groups/${people}/members/bob` },
+		"PUT /v1/endpoints/{endpoint_id}/shares": { path: `/v1/endpoints/${endpoint}/shares`, body: shareBody },
+		"GET /v1/endpoints/{endpoint_id}/shares": { path: `/v1/endpoints/${endpoint}/shares` },
+		"DELETE /v1/endpoints/{endpoint_id}/shares/{share_id}": { path: `/v1/endpoints/${endpoint}/shares/${share}` },
+		"GET /v1/shared-endpoints": { path: "/v1/shared-endpoints" },
+		"PUT /v1/accounts/{account}/admin": { path: "/v1/accounts/bob/admin", body: { admin: true } },
+		"GET /v1/audit": {
+			path: "/v1/audit?actor=bob&action=endpoint.share&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z",
+		},
 		"POST /v1/task-groups": { path: "/v1/task-groups" },
 		"PUT /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}`, body: bytes },
 		"HEAD /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}` },
@@ -149,7 +168,7 @@ test("every route refuses the wrong method, and says which are right", async () 
 
 test("every route with an id in its path refuses what is none", async () => {
 	for (const row of cloud.app.routes.filter((route) => route.params !== undefined && route.method !== "HEAD")) {
-		if (/\{(sha256|endpoint)\}/.test(row.path)) continue;
+		if (/\{(sha256|endpoint|group|account)\}/.test(row.path)) continue;
 		const reply = await cloud.call(row.method, row.path.replace(/\{\w+\}/g, "not-an-id"), {});
 		expectProblem(reply, "INVALID_UUID");
 	}
@@ -173,7 +192,7 @@ describe("every route with a body refuses", () => {
 	])("%s", async (_name, body, headers, code) => {
 		const { endpoint } = await endpointAndFunction();
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
-			const path = row.path.replace("{endpoint_id}", endpoint);
+			const path = row.path.replace("{endpoint_id}", endpoint).replace(/\{(group|account)\}/g, "somebody");
 			expectProblem(await cloud.call(row.method, path, { body, headers }), code);
 		}
 	});
@@ -181,7 +200,7 @@ describe("every route with a body refuses", () => {
 	test("more bytes than it takes, declared or not", async () => {
 		const { endpoint } = await endpointAndFunction();
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
-			const path = row.path.replace("{endpoint_id}", endpoint);
+			const path = row.path.replace("{endpoint_id}", endpoint).replace(/\{(group|account)\}/g, "somebody");
 			const limit = row.bodyLimit ?? { bytes: 1024 * 1024, code: "TASK_PAYLOAD_TOO_LARGE" };
 			const body = `"${"x".repeat(limit.bytes)}"`;
 			expectProblem(await cloud.call(row.method, path, { body }), limit.code);

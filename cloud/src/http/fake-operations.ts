@@ -1,7 +1,13 @@
 /** For tests: what the service does, in memory and without rights but one account's own things. */
 import { createHash } from "node:crypto";
 import { type EndpointId, Fault, type FunctionId, newId, type TaskGroupId, type TaskId } from "@errand/proto";
-import type { EndpointSummary, StreamResult, TaskDocument } from "@errand/proto/rest";
+import type {
+	AccountGroupDocument,
+	EndpointShare,
+	EndpointSummary,
+	StreamResult,
+	TaskDocument,
+} from "@errand/proto/rest";
 import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Operations } from "../operations/operations.ts";
 import type { Caller } from "../policy/caller.ts";
@@ -77,6 +83,8 @@ export function createFakeOperations(): FakeOperations {
 	const endpoints = new Map<EndpointId, EndpointSummary>();
 	const tasks = new Map<TaskId, TaskDocument>();
 	const blobs = new Map<string, Buffer>();
+	const accountGroups = new Map<string, AccountGroupDocument>();
+	const shares = new Map<string, EndpointShare>();
 	const failures: unknown[] = [];
 
 	const called = (name: string, ...args: unknown[]): void => {
@@ -91,6 +99,10 @@ export function createFakeOperations(): FakeOperations {
 		const task = tasks.get(id);
 		if (task === undefined) throw unknown("TASK_NOT_FOUND", id);
 		return task;
+	};
+	const groupOf = (idOrName: string): AccountGroupDocument => {
+		for (const row of accountGroups.values()) if (row.id === idOrName || row.name === idOrName) return row;
+		throw new Fault("AUTH_GROUP_NOT_FOUND", `There is no ${idOrName}.`, { args: [idOrName] });
 	};
 	const place = (queue: string) => ({ connection_url: "amqp://u:p@127.0.0.1:5672/", exchange: queue, queue });
 	const publish = (id: string, queue: string) => ({
@@ -153,6 +165,7 @@ export function createFakeOperations(): FakeOperations {
 				runtime: "python" as const,
 				description: null,
 				public: false,
+				group_id: null,
 				owner_id: caller.accountId,
 				created_at: now,
 			}));
@@ -199,6 +212,76 @@ export function createFakeOperations(): FakeOperations {
 		async listEndpoints(_caller, request) {
 			called("listEndpoints", request);
 			return { items: [...endpoints.values()], next_cursor: null };
+		},
+		async listSharedEndpoints() {
+			called("listSharedEndpoints");
+			return [];
+		},
+		async shareEndpoint(caller, id, input) {
+			called("shareEndpoint", id, input);
+			const { account, group, ...limits } = input;
+			const share: EndpointShare = {
+				...limits,
+				id: newId(),
+				endpoint_id: id,
+				account: account === undefined ? null : { id: newId(), username: account },
+				group: group === undefined ? null : { id: groupOf(group).id, name: group },
+				shared_by: caller.accountId,
+				created_at: now,
+			};
+			shares.set(share.id, share);
+			return share;
+		},
+		async listShares(_caller, id) {
+			called("listShares", id);
+			return [...shares.values()].filter((share) => share.endpoint_id === id);
+		},
+		async removeShare(_caller, id, share) {
+			called("removeShare", id, share);
+			shares.delete(share);
+		},
+		async createAccountGroup(caller, input) {
+			called("createAccountGroup", input);
+			const person = { account_id: caller.accountId, username: caller.username, admin: true, added_at: now };
+			const row = { id: newId(), ...input, members: 1, admin: true, created_at: now, people: [person] };
+			accountGroups.set(row.id, row);
+			return row;
+		},
+		async getAccountGroup(_caller, group) {
+			called("getAccountGroup", group);
+			return groupOf(group);
+		},
+		async listAccountGroups(_caller, request) {
+			called("listAccountGroups", request);
+			return { items: [...accountGroups.values()].map(({ people, ...row }) => row), next_cursor: null };
+		},
+		async deleteAccountGroup(_caller, group) {
+			called("deleteAccountGroup", group);
+			accountGroups.delete(groupOf(group).id);
+		},
+		async setGroupMember(_caller, group, account, change) {
+			called("setGroupMember", group, account, change);
+			return groupOf(group);
+		},
+		async removeGroupMember(_caller, group, account) {
+			called("removeGroupMember", group, account);
+		},
+		async setAdministrator(_caller, account, change) {
+			called("setAdministrator", account, change);
+		},
+		async readAudit(caller, filter) {
+			called("readAudit", filter);
+			const entry = {
+				id: 1,
+				at: now,
+				actor_id: caller.accountId,
+				actor: caller.username,
+				acting_as: "account" as const,
+			};
+			return {
+				items: [{ ...entry, action: "group.create", thing: newId(), details: { name: "g" } }],
+				next_cursor: null,
+			};
 		},
 		async deleteEndpoint(_caller, id) {
 			called("deleteEndpoint", id);

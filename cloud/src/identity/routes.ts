@@ -14,6 +14,7 @@ import type { Logger } from "pino";
 import * as z from "zod";
 import { type BodyLimit, BodyReader, refuseUnstorable } from "../http/body.ts";
 import type { Caller } from "../policy/caller.ts";
+import { insertAudit } from "../store/audit.ts";
 import { accountById, accountsByIds, accountsByUsernames } from "../store/identity.ts";
 import { authCodePage, errorPage, icon, iconPath, stylePath } from "../web/identity-pages.ts";
 import type { AccessTokens } from "./access-token.ts";
@@ -215,6 +216,8 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 		const caller = await authenticate(request, verifiers.compute);
 		requireAdministrator(caller);
 		const account = await accounts.createAccount(await bodyOf(request, accountCreation));
+		const { username, admin } = account;
+		await insertAudit(db, caller, "account.create", account.id, { username, admin });
 		log.info({ by: caller.accountId, account: account.id, admin: account.admin }, "account made");
 		response.status(201).json(account);
 	});
@@ -223,6 +226,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 		if (caller.kind !== "account") throw new Fault("FORBIDDEN", "An endpoint's key cannot make service clients.");
 		const { name } = await bodyOf(request, clientCreation);
 		const client = await accounts.createClient(caller.accountId, name);
+		await insertAudit(db, caller, "client.create", client.client_id, { name });
 		log.info({ by: caller.accountId, client: client.client_id }, "service client made");
 		response.set("Cache-Control", "no-store").status(201).json(client);
 	});
@@ -236,6 +240,7 @@ export function identityRouter(options: IdentityRouterOptions): Router {
 		}
 		const approval = await bodyOf(request, deviceApproval);
 		await approveDevice(provider(), accounts, { userCode: approval.user_code, username: approval.username });
+		await insertAudit(db, caller, "device.approve", approval.username);
 		log.info({ username: approval.username }, "device approved by the operator");
 		response.status(204).end();
 	});

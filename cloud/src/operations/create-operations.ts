@@ -1,20 +1,26 @@
 /** All operations, from their ports. */
+import { accountGroupOperations } from "./account-groups.ts";
 import { blobOperations } from "./blobs.ts";
 import { cancelOperations } from "./cancel.ts";
 import { endpointOperations } from "./endpoints.ts";
 import { functionOperations } from "./functions.ts";
 import type { Operations } from "./operations.ts";
 import type { Ports } from "./ports.ts";
+import { shareOperations } from "./shares.ts";
+import { Standings } from "./standing.ts";
 import { submitOperations } from "./submit.ts";
 import { taskOperations } from "./tasks.ts";
 
 const checkTimeoutMs = 3_000;
 
 export function createOperations(ports: Ports): Operations {
+	const standings = new Standings(ports.database);
 	return {
-		...functionOperations(ports),
-		...endpointOperations(ports),
-		...submitOperations(ports),
+		...functionOperations(ports, standings),
+		...endpointOperations(ports, standings),
+		...shareOperations(ports),
+		...accountGroupOperations(ports),
+		...submitOperations(ports, standings),
 		...taskOperations(ports),
 		...cancelOperations(ports),
 		...blobOperations(ports),

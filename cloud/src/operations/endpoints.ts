@@ -14,6 +14,7 @@ import type { EndpointRegistered, EndpointSummary, endpointRegistration, Lease }
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
+import { insertAudit } from "../store/audit.ts";
 import {
 	countUnfinished,
 	deleteEndpoint,
@@ -29,10 +30,12 @@ import {
 	takeLease,
 	upsertEndpoint,
 } from "../store/endpoints.ts";
+import { deleteSharesOfEndpoint, endpointsSharedWith } from "../store/shares.ts";
 import type { Operations } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { type Standings, endpointThing as thingOf } from "./standing.ts";
 
 type EndpointOperations = Pick<
 	Operations,
@@ -40,6 +43,7 @@ type EndpointOperations = Pick<
 	| "getEndpoint"
 	| "getEndpointMetadata"
 	| "listEndpoints"
+	| "listSharedEndpoints"
 	| "deleteEndpoint"
 	| "lockEndpoint"
 	| "allowedFunctions"
@@ -60,9 +64,10 @@ export function isOnline(row: EndpointRow, nowMs: number): boolean {
 	return nowMs - row.last_seen_at.getTime() <= missedHeartbeats * (row.heartbeat_period_ms ?? defaultHeartbeatMs);
 }
 
-const thingOf = (row: EndpointRow) => ({ ownerId: row.owner_id, endpointId: row.id, public: row.public });
+/** A list of endpoints without pages ends here. */
+const sharedLimit = 1_000;
 
-export function endpointOperations(ports: Ports): EndpointOperations {
+export function endpointOperations(ports: Ports, standings: Standings): EndpointOperations {
 	const { database, broker, dispatch, keys, log } = ports;
 
 	async function find(id: EndpointId): Promise<EndpointRow> {
@@ -70,6 +75,16 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 		if (row === undefined)
 			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		return row;
+	}
+
+	/** The one of that name among those that others share with the caller; throws when there are several. */
+	async function findShared(caller: Caller, name: string): Promise<EndpointRow | undefined> {
+		if (caller.kind !== "account") return undefined;
+		const [row, ...others] = await endpointsSharedWith(database, caller.accountId, name, 2);
+		if (others.length === 0) return row;
+		throw new Fault("RESOURCE_CONFLICT", `several endpoints named ${name} are shared with you; say the id of one`, {
+			args: [name],
+		});
 	}
 
 	/** The row to renew, or the id of a new one; throws when the caller may not. */
@@ -123,24 +138,37 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 				await dispatch.refill(id);
 				await setJournal(database, id, journal);
 			}
+			await insertAudit(database, caller, "endpoint.register", id, {
+				name: input.endpoint_name,
+				public: input.public ?? false,
+				...(input.multi_user && { multi_user: true }),
+				...(input.admins && { admins: input.admins }),
+			});
 			log.info({ endpoint: id, name: input.endpoint_name, queueExisted }, "an endpoint registered");
 			return toRegistered(id, url);
 		},
 
 		async getEndpoint(caller, idOrName) {
 			const id = parseId<EndpointId>(idOrName);
-			const row = id === undefined ? await findEndpointByName(database, caller.accountId, idOrName) : await find(id);
+			const row =
+				id === undefined
+					? ((await findEndpointByName(database, caller.accountId, idOrName)) ?? (await findShared(caller, idOrName)))
+					: await find(id);
 			if (row === undefined)
-				throw new Fault("ENDPOINT_NOT_FOUND", `you have no endpoint named ${idOrName}`, { args: [idOrName] });
-			permit(caller, "endpoint.read", thingOf(row), row.id);
+				throw new Fault(
+					"ENDPOINT_NOT_FOUND",
+					`you have no endpoint named ${idOrName}, and none of that name is shared with you`,
+					{ args: [idOrName] },
+				);
+			await standings.permitEndpoint(caller, "endpoint.read", row);
 			const counts = await countUnfinished(database, [row.id]);
 			return toSummary(row, counts.get(row.id) ?? 0, may(caller, "endpoint.delete", thingOf(row)));
 		},
 
 		async getEndpointMetadata(caller, id) {
 			const row = await find(id);
-			permit(caller, "endpoint.read", thingOf(row), id);
-			return toMetadata(row);
+			await standings.permitEndpoint(caller, "endpoint.read", row);
+			return toMetadata(row, may(caller, "endpoint.delete", thingOf(row)));
 		},
 
 		async listEndpoints(caller, request) {
@@ -159,6 +187,16 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 			);
 		},
 
+		async listSharedEndpoints(caller) {
+			permit(caller, "endpoint.create");
+			const rows = await endpointsSharedWith(database, caller.accountId, undefined, sharedLimit);
+			const counts = await countUnfinished(
+				database,
+				rows.map((row) => row.id),
+			);
+			return rows.map((row) => toSummary(row, counts.get(row.id) ?? 0, false));
+		},
+
 		async deleteEndpoint(caller, id) {
 			const row = await find(id);
 			permit(caller, "endpoint.delete", thingOf(row), id);
@@ -171,20 +209,26 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 				);
 			await keys.deleteEndpointKey(id);
 			await broker.removeEndpoint(id);
-			await deleteEndpoint(database, id);
+			await database.transaction(async (session) => {
+				await deleteEndpoint(session, id);
+				// Whoever registers the id again invites anew.
+				await deleteSharesOfEndpoint(session, id);
+				await insertAudit(session, caller, "endpoint.delete", id, { name: row.name });
+			});
 		},
 
 		async lockEndpoint(caller, id) {
 			const row = await find(id);
 			permit(caller, "endpoint.lock", thingOf(row), id);
 			const until = await lockEndpoint(database, id, lockMs);
+			await insertAudit(database, caller, "endpoint.lock", id, { name: row.name });
 			await broker.revokeEndpoint(id);
 			return until ?? new Date(Date.now() + lockMs);
 		},
 
 		async allowedFunctions(caller, id) {
 			const row = await find(id);
-			permit(caller, "endpoint.read", thingOf(row), id);
+			await standings.permitEndpoint(caller, "endpoint.read", row);
 			return { restricted: row.allowed_functions !== null, functions: row.allowed_functions ?? [] };
 		},
 
@@ -192,6 +236,7 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 			const row = await find(id);
 			permit(caller, "endpoint.make-key", thingOf(row), id);
 			const { clientId, clientSecret } = await keys.createEndpointKey(id, row.owner_id);
+			await insertAudit(database, caller, "endpoint.make-key", id, { name: row.name });
 			return { client_id: clientId, client_secret: clientSecret, token_endpoint: ports.tokenEndpoint };
 		},
 
@@ -296,10 +341,16 @@ const publicMetadata = [
 	"python_version",
 ] as const;
 
-function toMetadata(row: EndpointRow): Record<string, unknown> {
+/** Left out for everybody but those who run it: configurations hold paths, accounts and whatever people write there. */
+const ownMetadata: readonly string[] = ["endpoint_config", "user_config_template", "local_user", "ip_address"];
+
+/** `whole`: also what only the owner and administrators see. */
+function toMetadata(row: EndpointRow, whole: boolean): Record<string, unknown> {
 	const metadata = metadataOf(row);
 	const registration = row.registration as z.output<typeof endpointRegistration>;
-	const told = publicMetadata.filter((key) => metadata[key] !== undefined && metadata[key] !== null);
+	const told = publicMetadata.filter(
+		(key) => metadata[key] !== undefined && metadata[key] !== null && (whole || !ownMetadata.includes(key)),
+	);
 	return {
 		uuid: row.id,
 		name: row.name,

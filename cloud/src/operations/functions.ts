@@ -1,12 +1,23 @@
 /** Functions: register, read, list, delete. */
-import { Fault, type FunctionId, functionLimitBytes, newId, parseId, runtimeOf } from "@errand/proto";
+import {
+	type AccountGroupId,
+	Fault,
+	type FunctionId,
+	functionLimitBytes,
+	newId,
+	parseId,
+	runtimeOf,
+} from "@errand/proto";
 import type { FunctionSummary } from "@errand/proto/rest";
 import { Runtime } from "@errand/proto/wire";
+import { findAccountGroup } from "../store/account-groups.ts";
+import { insertAudit } from "../store/audit.ts";
 import { deleteFunction, functionsOfOwner, insertFunction } from "../store/functions.ts";
 import type { Operations } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import type { Standings } from "./standing.ts";
 
 type FunctionOperations = Pick<Operations, "registerFunction" | "getFunction" | "listFunctions" | "deleteFunction">;
 
@@ -16,7 +27,7 @@ const runtimeWords: { readonly [R in Runtime]?: FunctionSummary["runtime"] } = {
 	[Runtime.COMMAND]: "command",
 };
 
-export function functionOperations({ database, functions }: Ports): FunctionOperations {
+export function functionOperations({ database, functions }: Ports, standings: Standings): FunctionOperations {
 	const find = async (id: FunctionId) => {
 		const entry = (await functions.find([id], "living")).get(id);
 		if (entry === undefined)
@@ -38,6 +49,11 @@ export function functionOperations({ database, functions }: Ports): FunctionOper
 					"SEMANTICALLY_INVALID",
 					"function_code is not packed code of a kind that any worker runs: a length, a newline, a two-character id, a newline, the code",
 				);
+			const group = input.group ? (input.group.toLowerCase() as AccountGroupId) : null;
+			if (group !== null && (await findAccountGroup(database, caller.accountId, group))?.membership == null)
+				throw new Fault("AUTH_GROUP_NOT_FOUND", `Group ${group} could not be resolved: you are in no such group`, {
+					args: [group],
+				});
 			const id = newId<FunctionId>();
 			await insertFunction(database, {
 				id,
@@ -47,14 +63,21 @@ export function functionOperations({ database, functions }: Ports): FunctionOper
 				code: input.function_code,
 				description: input.description ?? null,
 				public: input.public ?? false,
+				group_id: group,
 				metadata: { ...input.meta },
 			});
+			if (input.public === true || group !== null)
+				await insertAudit(database, caller, "function.open", id, {
+					name: input.function_name,
+					public: input.public ?? false,
+					...(group !== null && { group }),
+				});
 			return id;
 		},
 
 		async getFunction(caller, id) {
 			const row = await find(id);
-			permit(caller, "function.read", { ownerId: row.owner_id, public: row.public }, id);
+			await standings.permitFunction(caller, "function.read", row);
 			const { python_version, sdk_version } = row.metadata as { python_version?: string; sdk_version?: string };
 			return {
 				function_uuid: id,
@@ -90,6 +113,7 @@ export function functionOperations({ database, functions }: Ports): FunctionOper
 					runtime: runtimeWords[row.runtime as Runtime] ?? "command",
 					description: row.description,
 					public: row.public,
+					group_id: row.group_id,
 					owner_id: row.owner_id,
 					created_at: row.created_at.toISOString(),
 				}),
@@ -101,6 +125,7 @@ export function functionOperations({ database, functions }: Ports): FunctionOper
 			const row = await find(id);
 			permit(caller, "function.delete", { ownerId: row.owner_id }, id);
 			await deleteFunction(database, id);
+			await insertAudit(database, caller, "function.delete", id, { name: row.name });
 			functions.forget(id);
 		},
 	};

@@ -3,19 +3,27 @@
  * Each operation checks who may do it (`policy/`), throws a Fault otherwise, and returns facts in the shapes of
  * `@errand/proto/rest`. Routes only parse, call and reply.
  */
-import type { EndpointId, FunctionId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
+import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
 import type {
+	AccountGroupDocument,
+	AccountGroupSummary,
+	AuditEntry,
+	accountGroupCreation,
+	administration,
 	cancelled,
 	EndpointKey,
 	EndpointRegistered,
+	EndpointShare,
 	EndpointSummary,
 	Explanation,
 	endpointRegistration,
+	endpointSharing,
 	FunctionSummary,
 	functionDocument,
 	functionRegistration,
 	Lease,
 	leaseRequest,
+	membershipChange,
 	Page,
 	StreamResult,
 	Submitted,
@@ -44,6 +52,17 @@ interface TaskFilter extends PageRequest {
 	idPrefix?: string;
 }
 
+interface AuditFilter extends PageRequest {
+	/** An account, by id or username. */
+	actor?: string;
+	/** An id, as entries have it. */
+	thing?: string;
+	/** `endpoint.share`, or `endpoint` for all of those. */
+	action?: string;
+	since?: Date;
+	until?: Date;
+}
+
 /** The public interface's status document of one task (`GET /v2/tasks/{id}`). */
 export type PublicTaskDocument = Record<string, unknown>;
 
@@ -59,11 +78,13 @@ export interface Operations {
 		id: EndpointId | undefined,
 		input: z.output<typeof endpointRegistration>,
 	): Promise<EndpointRegistered>;
-	/** By id, or by the name of one of the caller's own. */
+	/** By id, or by the name of one of the caller's own, or of one that is shared with the caller. */
 	getEndpoint(caller: Caller, idOrName: string): Promise<EndpointSummary>;
 	/** The registration and last heartbeat of the public interface (`GET /v2/endpoints/{id}`). */
 	getEndpointMetadata(caller: Caller, id: EndpointId): Promise<Record<string, unknown>>;
 	listEndpoints(caller: Caller, request: PageRequest): Promise<Page<EndpointSummary>>;
+	/** Those of others that are shared with the caller; at most 1,000. */
+	listSharedEndpoints(caller: Caller): Promise<EndpointSummary[]>;
 	deleteEndpoint(caller: Caller, id: EndpointId): Promise<void>;
 	/** Registrations are refused until the returned time, and the endpoint's connections end (`POST …/lock`). */
 	lockEndpoint(caller: Caller, id: EndpointId): Promise<Date>;
@@ -71,6 +92,31 @@ export interface Operations {
 	makeEndpointKey(caller: Caller, id: EndpointId): Promise<EndpointKey>;
 	takeLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<Lease>;
 	releaseLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<void>;
+
+	/** Lets an account, or a group that the caller is in, submit there; again for the same: changes the limits. */
+	shareEndpoint(caller: Caller, id: EndpointId, input: z.output<typeof endpointSharing>): Promise<EndpointShare>;
+	listShares(caller: Caller, id: EndpointId): Promise<EndpointShare[]>;
+	/** What was submitted before is run; within seconds nothing more is taken. */
+	removeShare(caller: Caller, id: EndpointId, share: ShareId): Promise<void>;
+
+	/** Groups are named by id or name, accounts by id or username. The caller administers what it makes. */
+	createAccountGroup(caller: Caller, input: z.output<typeof accountGroupCreation>): Promise<AccountGroupDocument>;
+	getAccountGroup(caller: Caller, group: string): Promise<AccountGroupDocument>;
+	/** Those that the caller is in. */
+	listAccountGroups(caller: Caller, request: PageRequest): Promise<Page<AccountGroupSummary>>;
+	deleteAccountGroup(caller: Caller, group: string): Promise<void>;
+	setGroupMember(
+		caller: Caller,
+		group: string,
+		account: string,
+		change: z.output<typeof membershipChange>,
+	): Promise<AccountGroupDocument>;
+	/** Everybody may leave; an administrator of the group may remove others. May be repeated. */
+	removeGroupMember(caller: Caller, group: string, account: string): Promise<void>;
+	/** Makes an account an administrator of this cloud, or ends that; one always stays. */
+	setAdministrator(caller: Caller, account: string, change: z.output<typeof administration>): Promise<void>;
+	/** Who did what, newest first. */
+	readAudit(caller: Caller, filter: AuditFilter): Promise<Page<AuditEntry>>;
 
 	/** Durable and in the broker when it resolves. `idempotencyKey`: a repeat returns the same ids. */
 	submit(

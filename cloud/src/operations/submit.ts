@@ -17,15 +17,18 @@ import {
 import type { Submitted, submission } from "@errand/proto/rest";
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
+import { type Invitation, inImage } from "../policy/share.ts";
 import { stateWord } from "../results/documents.ts";
 import { blobOfAccount } from "../store/blobs.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, type GroupRow } from "../store/groups.ts";
-import { type BlobRow, findSubmission, findTasks, type NewTask } from "../store/tasks.ts";
+import { type BlobRow, findSubmission, findTasks, type NewTask, type NewTasks } from "../store/tasks.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { withinQuota } from "./quota.ts";
 import { Recent } from "./recent.ts";
+import type { Standings } from "./standing.ts";
 
 type SubmitOperations = Pick<Operations, "submit" | "retryTask">;
 type Input = z.output<typeof submission>;
@@ -42,26 +45,38 @@ interface Payload {
 	readonly blob: BlobRow | null;
 }
 
-export function submitOperations(ports: Ports): SubmitOperations {
+export function submitOperations(ports: Ports, standings: Standings): SubmitOperations {
 	const { database, broker, dispatch, functions, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
 	events.on("broker:connected", () => groups.clear());
 
-	async function endpointFor(caller: Caller, id: EndpointId): Promise<EndpointRow> {
+	/** `invitation`: by which a guest may; its limits are still to be kept. */
+	async function endpointFor(
+		caller: Caller,
+		id: EndpointId,
+	): Promise<{ endpoint: EndpointRow; invitation: Invitation | undefined }> {
 		const row = endpoints.get(id) ?? (await findEndpoint(database, id));
 		if (row === undefined)
 			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		endpoints.set(id, row);
-		permit(caller, "endpoint.submit", { ownerId: row.owner_id, endpointId: id, public: row.public }, id);
-		return row;
+		return { endpoint: row, invitation: await standings.permitEndpoint(caller, "endpoint.submit", row) };
 	}
 
-	async function requireFunctions(caller: Caller, endpoint: EndpointRow, ids: readonly FunctionId[]): Promise<void> {
+	async function requireFunctions(
+		caller: Caller,
+		endpoint: EndpointRow,
+		invitation: Invitation | undefined,
+		ids: readonly FunctionId[],
+	): Promise<void> {
+		const lent = invitation?.functions ?? null;
 		for (const [id, { row }] of await functions.find(ids, "living")) {
-			permit(caller, "function.use", { ownerId: row.owner_id, public: row.public }, id);
-			if (endpoint.allowed_functions !== null && !endpoint.allowed_functions.includes(id))
+			// Only what is the endpoint owner's own to lend.
+			const isLent = lent?.includes(id) === true && row.owner_id === endpoint.owner_id;
+			await standings.permitFunction(caller, "function.use", row, isLent);
+			const refused = [endpoint.allowed_functions, lent].some((list) => list !== null && !list.includes(id));
+			if (refused)
 				throw new Fault("FUNCTION_NOT_PERMITTED", `Function ${id} not permitted on endpoint ${endpoint.id}`, {
 					args: [id, endpoint.id],
 				});
@@ -78,6 +93,20 @@ export function submitOperations(ports: Ports): SubmitOperations {
 			groups.set(id, row);
 		}
 		permit(caller, "group.submit", { ownerId: row.owner_id }, id);
+	}
+
+	/** Recorded and published, within the day's limit of a guest. */
+	function counted(request: NewTasks, invitation: Invitation | undefined): Promise<"recorded" | "repeat"> {
+		if (invitation === undefined) return dispatch.submit(request);
+		const { endpoint, owner, submission, tasks } = request;
+		const claim = {
+			endpoint,
+			account: owner,
+			limit: invitation.tasksPerDay,
+			count: tasks.length,
+			isRepeat: async () => submission !== null && (await findSubmission(database, submission.key)) !== undefined,
+		};
+		return withinQuota(database, claim, () => dispatch.submit(request));
 	}
 
 	/** The bytes to keep, or the blob that stands for them; throws before anything is recorded. */
@@ -113,7 +142,7 @@ export function submitOperations(ports: Ports): SubmitOperations {
 	}
 
 	async function submit(caller: Caller, id: EndpointId, input: Input, key: string | undefined): Promise<Submitted> {
-		const endpoint = await endpointFor(caller, id);
+		const { endpoint, invitation } = await endpointFor(caller, id);
 		const count = Object.values(input.tasks).reduce((sum, some) => sum + some.length, 0);
 		if (count === 0) throw new Fault("SEMANTICALLY_INVALID", "a submit needs at least one task");
 		if (count > submitLimitTasks)
@@ -126,7 +155,7 @@ export function submitOperations(ports: Ports): SubmitOperations {
 			);
 		checkSettings(input);
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
-		await requireFunctions(caller, endpoint, ids);
+		await requireFunctions(caller, endpoint, invitation, ids);
 		const payloads = await toPayloads(caller, input.tasks);
 		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
 		let group =
@@ -137,16 +166,17 @@ export function submitOperations(ports: Ports): SubmitOperations {
 			...payload,
 		}));
 		const bodySha256 = submissionKey === null ? undefined : digestOf(input);
-		const outcome = await dispatch.submit({
+		const request: NewTasks = {
 			group,
 			endpoint: id,
 			owner: caller.accountId,
-			resources: input.resource_specification ?? null,
+			resources: resourcesOf(input.resource_specification ?? null, invitation),
 			resultSerializers: input.result_serializers ?? null,
 			retryOf: null,
 			submission: submissionKey === null || bodySha256 === undefined ? null : { key: submissionKey, bodySha256 },
 			tasks,
-		});
+		};
+		const outcome = await counted(request, invitation);
 		if (outcome === "repeat" && submissionKey !== null && bodySha256 !== undefined) {
 			const earlier = await findSubmission(database, submissionKey);
 			if (earlier !== undefined && !earlier.bodySha256.equals(bodySha256))
@@ -174,14 +204,14 @@ export function submitOperations(ports: Ports): SubmitOperations {
 					args: [state, "received"],
 				},
 			);
-		const endpoint = await endpointFor(caller, row.endpoint_id);
-		await requireFunctions(caller, endpoint, [row.function_id]);
+		const { endpoint, invitation } = await endpointFor(caller, row.endpoint_id);
+		await requireFunctions(caller, endpoint, invitation, [row.function_id]);
 		const retry = newId<TaskId>();
-		await dispatch.submit({
+		const request: NewTasks = {
 			group: row.group_id,
 			endpoint: row.endpoint_id,
 			owner: row.owner_id,
-			resources: row.resources,
+			resources: resourcesOf(row.resources, invitation),
 			resultSerializers: row.result_serializers,
 			retryOf: id,
 			submission: null,
@@ -193,7 +223,8 @@ export function submitOperations(ports: Ports): SubmitOperations {
 					blob: row.payload_blob && { sha256: row.payload_blob, sizeBytes: Number(row.payload_blob_bytes) },
 				},
 			],
-		});
+		};
+		await counted(request, invitation);
 		return retry;
 	}
 
@@ -211,6 +242,15 @@ function checkSettings(input: Input): void {
 				{ args: [name, String(sizeBytes), String(settingsLimitBytes)] },
 			);
 	}
+}
+
+/** What the tasks ask for, as far as the invitation leaves it to them. */
+function resourcesOf(
+	asked: Record<string, unknown> | null,
+	invitation: Invitation | undefined,
+): Record<string, unknown> | null {
+	const image = invitation?.containerImage ?? null;
+	return image === null ? asked : inImage(asked, image);
 }
 
 function readReference(text: string): ReturnType<typeof referenceOf> {

@@ -5,6 +5,7 @@ import { type Action, allowed, may, type Thing } from "./policy.ts";
 
 const ann = "a0000000-0000-4000-8000-000000000001" as AccountId;
 const bob = "b0000000-0000-4000-8000-000000000002" as AccountId;
+const cyd = "c0000000-0000-4000-8000-000000000003" as AccountId;
 const mine = "e0000000-0000-4000-8000-000000000001" as EndpointId;
 const other = "e0000000-0000-4000-8000-000000000002" as EndpointId;
 
@@ -29,26 +30,38 @@ const callers = {
 	operator: caller({ accountId: bob, admin: true, operator: true }),
 	/** An endpoint's key whose owner is an administrator gets nothing of that. */
 	adminsKey: caller({ kind: "endpoint", endpointId: other, admin: true }),
+	endpointAdmin: caller({ accountId: cyd }),
+	endpointAdminsKey: caller({ kind: "endpoint", accountId: cyd, endpointId: other }),
 };
 type Who = keyof typeof callers;
 
-const accounts: Who[] = ["owner", "other", "admin", "operator"];
+const accounts: Who[] = ["owner", "other", "admin", "operator", "endpointAdmin"];
+const keys: Who[] = ["key", "otherKey", "adminsKey", "endpointAdminsKey"];
 const everybody = Object.keys(callers) as Who[];
 
-/** Who may, when the thing is Ann's and private. */
+/** Who may, when the thing is Ann's and private, in no group and shared with nobody; Cyd is an administrator of the endpoint. */
 const table: { readonly [A in Action]: readonly Who[] } = {
 	"function.register": accounts,
 	"function.read": ["owner", "admin", "operator"],
 	"function.use": ["owner"],
 	"function.delete": ["owner", "admin", "operator"],
 	"endpoint.create": accounts,
-	"endpoint.register": ["owner", "key"],
-	"endpoint.read": ["owner", "key", "admin", "operator"],
+	"endpoint.register": ["owner", "key", "endpointAdmin"],
+	"endpoint.read": ["owner", "key", "admin", "operator", "endpointAdmin"],
 	"endpoint.submit": ["owner", "admin", "operator"],
-	"endpoint.delete": ["owner", "admin", "operator"],
-	"endpoint.lock": ["owner", "admin", "operator"],
-	"endpoint.make-key": ["owner"],
-	"endpoint.lease": ["owner", "key"],
+	"endpoint.delete": ["owner", "admin", "operator", "endpointAdmin"],
+	"endpoint.lock": ["owner", "admin", "operator", "endpointAdmin"],
+	"endpoint.make-key": ["owner", "endpointAdmin"],
+	"endpoint.lease": ["owner", "key", "endpointAdmin"],
+	"endpoint.share": ["owner", "endpointAdmin"],
+	"endpoint.unshare": ["owner", "admin", "operator", "endpointAdmin"],
+	"account-group.create": accounts,
+	"account-group.list": accounts,
+	"account-group.read": ["admin", "operator"],
+	"account-group.change": ["admin", "operator"],
+	"account-group.leave": ["admin", "operator"],
+	"account.administer": ["admin", "operator"],
+	"audit.read": ["admin", "operator"],
 	"group.create": accounts,
 	"group.submit": ["owner"],
 	"group.follow": ["owner", "admin", "operator"],
@@ -63,22 +76,40 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 
 describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action) => {
 	test.each(everybody)("by %s", (who) => {
-		const thing: Thing = { ownerId: ann, endpointId: mine };
+		const thing: Thing = { ownerId: ann, endpointId: mine, adminIds: [cyd] };
 		expect(may(callers[who], action, thing)).toBe(table[action].includes(who));
 	});
 });
 
-describe.each(["function.read", "function.use", "endpoint.read"] as const)("%s of a public thing", (action) => {
-	test.each(accounts)("is for %s", (who) => {
-		expect(may(callers[who], action, { ownerId: ann, endpointId: mine, public: true })).toBe(true);
-	});
-	test("is not for another endpoint's key", () => {
-		expect(may(callers.otherKey, action, { ownerId: ann, endpointId: mine, public: true })).toBe(false);
+/** What else lets somebody in: the fact, and to what it opens the door for every account. */
+const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readonly opens: readonly Action[] } } = {
+	"is public": { thing: { public: true }, opens: ["function.read", "function.use", "endpoint.read"] },
+	"is for a group that they are in": {
+		thing: { membership: "member" },
+		opens: ["function.read", "function.use", "account-group.read"],
+	},
+	"is for a group that they administer": {
+		thing: { membership: "admin" },
+		opens: ["function.read", "function.use", "account-group.read", "account-group.change", "account-group.leave"],
+	},
+	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit"] },
+	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit"] },
+	"was lent to them": { thing: { lent: true }, opens: ["function.use"] },
+};
+
+describe.each(Object.entries(doors))("NEW-21: what %s", (_fact, { thing, opens }) => {
+	describe.each(Object.keys(allowed) as Action[])("%s", (action) => {
+		test.each(everybody)("by %s", (who) => {
+			const expected = table[action].includes(who) || (opens.includes(action) && !keys.includes(who));
+			expect(may(callers[who], action, { ownerId: ann, endpointId: mine, adminIds: [cyd], ...thing })).toBe(expected);
+		});
 	});
 });
 
-test("a public endpoint still takes tasks from its owner and administrators only", () => {
-	expect(may(callers.other, "endpoint.submit", { ownerId: ann, public: true })).toBe(false);
+test("everybody may leave a group, and an endpoint's key may not do it for its owner", () => {
+	expect(may(callers.other, "account-group.leave", { accountId: bob, membership: "member" })).toBe(true);
+	expect(may(callers.key, "account-group.leave", { accountId: ann, membership: "member" })).toBe(false);
+	expect(may(callers.other, "account-group.leave", { accountId: ann, membership: "member" })).toBe(false);
 });
 
 test("a blob is for whom it was granted", () => {

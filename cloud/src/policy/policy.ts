@@ -20,22 +20,46 @@ export type Relation =
 	/** The key of any endpoint. */
 	| "endpoint"
 	/** The store has found a grant of this caller, or a task of its that names the thing. */
-	| "granted";
+	| "granted"
+	/** An account in the group that the thing is, or was registered for. */
+	| "member"
+	/** A member that may change the group. */
+	| "group-admin"
+	/** The account that a membership is about. */
+	| "self"
+	/** An account that the endpoint's registration names among its administrators. */
+	| "endpoint-admin"
+	/** An account that the endpoint is shared with, by itself or by a group. */
+	| "guest"
+	/** An account, and the endpoint runs each identity's tasks in processes of that identity's own. */
+	| "mapped"
+	/** A function that its owner listed when sharing an endpoint of theirs with this account, used there. */
+	| "lent";
 
 export const allowed = {
 	"function.register": ["account"],
-	"function.read": ["owner", "public", "admin"],
-	"function.use": ["owner", "public"],
+	"function.read": ["owner", "public", "member", "admin"],
+	"function.use": ["owner", "public", "member", "lent"],
 	"function.delete": ["owner", "admin"],
 	"endpoint.create": ["account"],
-	"endpoint.register": ["owner", "own-endpoint"],
-	"endpoint.read": ["owner", "public", "admin", "own-endpoint"],
-	// Sharing an endpoint with other accounts needs a process per user there; until then its owner's processes run everything.
-	"endpoint.submit": ["owner", "admin"],
-	"endpoint.delete": ["owner", "admin"],
-	"endpoint.lock": ["owner", "admin"],
-	"endpoint.make-key": ["owner"],
-	"endpoint.lease": ["owner", "own-endpoint"],
+	"endpoint.register": ["owner", "endpoint-admin", "own-endpoint"],
+	"endpoint.read": ["owner", "endpoint-admin", "public", "guest", "mapped", "admin", "own-endpoint"],
+	// Not "public": that is to be seen. Its processes run with the rights of whoever started them, who must say for whom.
+	"endpoint.submit": ["owner", "guest", "mapped", "admin"],
+	"endpoint.delete": ["owner", "endpoint-admin", "admin"],
+	"endpoint.lock": ["owner", "endpoint-admin", "admin"],
+	"endpoint.make-key": ["owner", "endpoint-admin"],
+	"endpoint.lease": ["owner", "endpoint-admin", "own-endpoint"],
+	// Not the cloud's administrators: nobody but those whose endpoint it is lets others run things there.
+	"endpoint.share": ["owner", "endpoint-admin"],
+	"endpoint.unshare": ["owner", "endpoint-admin", "admin"],
+	"account-group.create": ["account"],
+	"account-group.list": ["account"],
+	"account-group.read": ["member", "admin"],
+	"account-group.change": ["group-admin", "admin"],
+	"account-group.leave": ["self", "group-admin", "admin"],
+	"account.administer": ["admin"],
+	"audit.read": ["admin"],
 	"group.create": ["account"],
 	"group.submit": ["owner"],
 	"group.follow": ["owner", "admin"],
@@ -48,6 +72,9 @@ export const allowed = {
 	"blob.get": ["granted"],
 } as const satisfies Record<string, readonly Relation[]>;
 
+/** `admin`: may change the group. */
+export type Membership = "member" | "admin";
+
 export type Action = keyof typeof allowed;
 
 /** What the rules need to know about a thing; nothing for actions that are not about one. */
@@ -57,6 +84,17 @@ export interface Thing {
 	readonly endpointId?: EndpointId;
 	readonly public?: boolean;
 	readonly granted?: boolean;
+	/** How the caller belongs to the group that the thing is, or was registered for. */
+	readonly membership?: Membership;
+	/** Whom a membership is about. */
+	readonly accountId?: AccountId;
+	/** The administrators that the endpoint's registration names. */
+	readonly adminIds?: readonly string[];
+	/** The endpoint is shared with the caller. */
+	readonly guest?: boolean;
+	/** The endpoint maps identities to processes of their own. */
+	readonly mapped?: boolean;
+	readonly lent?: boolean;
 }
 
 const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boolean } = {
@@ -68,6 +106,13 @@ const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boole
 		caller.kind === "endpoint" && caller.endpointId !== undefined && thing.endpointId === caller.endpointId,
 	endpoint: (caller) => caller.kind === "endpoint" && caller.endpointId !== undefined,
 	granted: (_caller, thing) => thing.granted === true,
+	member: (caller, thing) => caller.kind === "account" && thing.membership !== undefined,
+	"group-admin": (caller, thing) => caller.kind === "account" && thing.membership === "admin",
+	self: (caller, thing) => caller.kind === "account" && thing.accountId === caller.accountId,
+	"endpoint-admin": (caller, thing) => caller.kind === "account" && thing.adminIds?.includes(caller.accountId) === true,
+	guest: (caller, thing) => caller.kind === "account" && thing.guest === true,
+	mapped: (caller, thing) => caller.kind === "account" && thing.mapped === true,
+	lent: (caller, thing) => caller.kind === "account" && thing.lent === true,
 };
 
 export function may(caller: Caller, action: Action, thing: Thing = {}): boolean {

@@ -25,13 +25,14 @@ export interface EndpointRow {
 	details: Record<string, unknown>;
 }
 
-const columns = `id, owner_id, name, display_name, public, allowed_functions, registration, journal_id, created_at, locked_until,
+/** As {@link EndpointRow} has them. */
+export const endpointColumns = `id, owner_id, name, display_name, public, allowed_functions, registration, journal_id, created_at, locked_until,
 	lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at, last_seen_at, heartbeat_period_ms, active, details`;
 
 export async function findEndpoint(session: Session, id: EndpointId): Promise<EndpointRow | undefined> {
 	const { rows } = await session.prepared<EndpointRow>(
 		"find-endpoint",
-		`select ${columns} from endpoints where id = $1 and deleted_at is null`,
+		`select ${endpointColumns} from endpoints where id = $1 and deleted_at is null`,
 		[id],
 	);
 	return rows[0];
@@ -49,7 +50,7 @@ export async function findEndpointByName(
 	name: string,
 ): Promise<EndpointRow | undefined> {
 	const { rows } = await session.query<EndpointRow>(
-		`select ${columns} from endpoints where owner_id = $1 and name = $2 and deleted_at is null`,
+		`select ${endpointColumns} from endpoints where owner_id = $1 and name = $2 and deleted_at is null`,
 		[owner, name],
 	);
 	return rows[0];
@@ -91,7 +92,7 @@ export async function endpointsOfOwner(
 	limit: number,
 ): Promise<EndpointRow[]> {
 	const { rows } = await session.query<EndpointRow>(
-		`select ${columns} from endpoints where owner_id = $1 and name > $2 and deleted_at is null order by name limit $3`,
+		`select ${endpointColumns} from endpoints where owner_id = $1 and name > $2 and deleted_at is null order by name limit $3`,
 		[owner, afterName, limit],
 	);
 	return rows;

@@ -1,5 +1,5 @@
 /** Statements about registered functions. A function never changes; deleting hides it. */
-import type { AccountId, FunctionId } from "@errand/proto";
+import type { AccountGroupId, AccountId, FunctionId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
@@ -13,17 +13,29 @@ export interface FunctionRow {
 	code: string;
 	description: string | null;
 	public: boolean;
+	/** Its members may use it. */
+	group_id: AccountGroupId | null;
 	metadata: Record<string, unknown>;
 	created_at: Date;
 }
 
-const columns = "id, owner_id, name, runtime, code, description, public, metadata, created_at";
+const columns = "id, owner_id, name, runtime, code, description, public, group_id, metadata, created_at";
 
 export async function insertFunction(session: Session, row: Omit<FunctionRow, "created_at">): Promise<void> {
 	await session.query(
-		`insert into functions (id, owner_id, name, runtime, code, description, public, metadata)
-		values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing`,
-		[row.id, row.owner_id, row.name, row.runtime, row.code, row.description, row.public, toJsonb(row.metadata)],
+		`insert into functions (id, owner_id, name, runtime, code, description, public, group_id, metadata)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do nothing`,
+		[
+			row.id,
+			row.owner_id,
+			row.name,
+			row.runtime,
+			row.code,
+			row.description,
+			row.public,
+			row.group_id,
+			toJsonb(row.metadata),
+		],
 	);
 }
 
@@ -48,7 +60,7 @@ export async function functionsOfOwner(
 	limit: number,
 ): Promise<Omit<FunctionRow, "code">[]> {
 	const { rows } = await session.query<Omit<FunctionRow, "code">>(
-		`select id, owner_id, name, runtime, description, public, metadata, created_at from functions
+		`select id, owner_id, name, runtime, description, public, group_id, metadata, created_at from functions
 		where owner_id = $1 and deleted_at is null
 			and ($2::timestamptz is null or (date_trunc('milliseconds', created_at), id) < ($2, $3::uuid))
 		order by date_trunc('milliseconds', created_at) desc, id desc limit $4`,

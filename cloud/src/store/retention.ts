@@ -17,6 +17,8 @@ export async function deleteOldTasks(session: Session, before: Date, limit: numb
 export async function deleteOldTraces(session: Session, before: Date): Promise<void> {
 	await session.query("delete from submissions where created_at < $1", [before]);
 	await session.query("delete from blob_grants where granted_at < $1", [before]);
+	// Limits look at today; the rest is for whoever asks who used how much.
+	await session.query("delete from endpoint_usage where day < $1::date", [before]);
 }
 
 /** Takes blobs that nothing names any more off the record and returns their names: their bytes may go. */

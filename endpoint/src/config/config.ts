@@ -34,6 +34,9 @@ const batchSettings = {
 
 const ownSettings = {
 	display_name: z.string().max(256).optional(),
+	public: z.boolean().default(false),
+	allowed_functions: z.array(z.uuid()).optional(),
+	admins: z.array(z.uuid()).default([]),
 	scheduler: z.enum(schedulerNames).default("local"),
 	...batchSettings,
 	environment: z
@@ -106,6 +109,12 @@ export interface KubernetesConfig {
 
 export interface EndpointConfig {
 	readonly displayName: string | undefined;
+	/** Everybody with an account may see that it is there. */
+	readonly public: boolean;
+	/** Nothing else is run here; undefined: whatever its people submit. Ids. */
+	readonly allowedFunctions: readonly string[] | undefined;
+	/** Accounts that may look after it besides its owner. Ids. */
+	readonly admins: readonly string[];
 	readonly scheduler: SchedulerName;
 	/** At least one. Without `queues` in the file it is called "default". */
 	readonly queues: readonly QueueConfig[];
@@ -198,6 +207,9 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 	const { kubernetes } = value;
 	return Object.freeze({
 		displayName: value.display_name,
+		public: value.public,
+		allowedFunctions: value.allowed_functions && Object.freeze(value.allowed_functions),
+		admins: Object.freeze(value.admins),
 		scheduler: value.scheduler,
 		queues: Object.freeze(queues.map((entry) => freezeQueue(entry.name, { ...value, ...said(entry) }, isLocal))),
 		pollIntervalMs: value.poll_interval,

@@ -6,13 +6,16 @@ import type { EndpointConfig } from "../config/config.ts";
 
 export function registrationOf(
 	directory: string,
-	{ displayName }: EndpointConfig,
+	{ displayName, public: isPublic, allowedFunctions, admins }: EndpointConfig,
 	journalId: string,
 	version: string,
 ): EndpointRegistration {
 	return {
 		endpoint_name: basename(directory),
 		...(displayName !== undefined && { display_name: displayName }),
+		public: isPublic,
+		...(allowedFunctions !== undefined && { allowed_functions: [...allowedFunctions] }),
+		...(admins.length > 0 && { admins: [...admins] }),
 		metadata: {
 			errand_protocol: 1,
 			errand_journal_id: journalId,

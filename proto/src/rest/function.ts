@@ -37,6 +37,8 @@ export const functionSummary = z.object({
 	runtime: z.enum(["javascript", "python", "command"]),
 	description: z.string().nullable(),
 	public: z.boolean(),
+	/** Its members may use the function too. */
+	group_id: z.uuid().nullable(),
 	owner_id: z.uuid(),
 	created_at: z.iso.datetime(),
 });

@@ -3,5 +3,6 @@ export * from "./account.ts";
 export * from "./endpoint.ts";
 export * from "./function.ts";
 export * from "./resources.ts";
+export * from "./sharing.ts";
 export * from "./stream.ts";
 export * from "./task.ts";

@@ -7,8 +7,9 @@ import { verb } from "../verb.ts";
 export const endpointList = verb({
 	name: "endpoint list",
 	summary: "List your endpoints",
+	options: [{ flags: "--shared", summary: "those that others share with you, instead of your own" }],
 	examples: [["errand endpoint list", "all of them, on this machine or elsewhere"]],
-	input: z.object({}),
+	input: z.object({ shared: z.boolean().default(false) }),
 	output: z.object({ endpoints: z.array(endpointView), now: z.iso.datetime() }),
 	json: "document",
 	show: ({ endpoints, now }, screen) =>
@@ -30,11 +31,13 @@ export const endpointList = verb({
 			"No endpoints. Next: errand endpoint configure local",
 		),
 	ids: ({ endpoints }) => endpoints.map((row) => row.id),
-	async *run(context) {
+	async *run(context, { shared }) {
 		const client = await context.client();
-		const rows = await collected(
-			allPages((cursor) => client.listEndpoints({ limit: 500, ...cursor }), Number.POSITIVE_INFINITY),
-		);
+		const rows = shared
+			? await client.sharing.listSharedEndpoints()
+			: await collected(
+					allPages((cursor) => client.listEndpoints({ limit: 500, ...cursor }), Number.POSITIVE_INFINITY),
+				);
 		yield { endpoints: withLocalPart(context.home, rows), now: new Date(context.now()).toISOString() };
 	},
 });

@@ -15,6 +15,7 @@ export const functionRegister = verb({
 		{ flags: "--description <text>", summary: "for people" },
 		{ flags: "--walltime <duration>", summary: "with --shell: stop the command after this long" },
 		{ flags: "--public", summary: "everybody may run it" },
+		{ flags: "--group <group>", summary: "the members of this group may run it: name or id" },
 	],
 	examples: [
 		["errand function register analysis.py:mean", "then: errand run -e local mean '[[1,2,3]]'"],
@@ -28,6 +29,7 @@ export const functionRegister = verb({
 			description: z.string().max(10_000).optional(),
 			walltime: durationMs.optional(),
 			public: z.boolean().optional(),
+			group: z.string().optional(),
 		})
 		.refine((input) => (input.function === undefined) !== (input.shell === undefined), "give FILE:NAME, or --shell"),
 	output: z.object({ id: z.uuid(), name: z.string() }),
@@ -48,6 +50,7 @@ export const functionRegister = verb({
 			function_code: await target.code(),
 			...(input.description !== undefined && { description: input.description }),
 			...(input.public && { public: true }),
+			...(input.group !== undefined && { group: (await client.sharing.getGroup(input.group)).id }),
 		});
 		yield { id, name };
 	},

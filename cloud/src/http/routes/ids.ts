@@ -1,4 +1,4 @@
-import type { EndpointId, FunctionId, TaskGroupId, TaskId } from "@errand/proto";
+import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId } from "@errand/proto";
 import * as z from "zod";
 
 /** A UUID in a path or query: upper case is accepted, and lowered for everything behind. */
@@ -8,6 +8,14 @@ export const taskId = id<TaskId>();
 export const taskGroupId = id<TaskGroupId>();
 export const functionId = id<FunctionId>();
 export const endpointId = id<EndpointId>();
+export const shareId = id<ShareId>();
+
+/** An account by id or username, or a group by id or name, in a path. */
+export const nameOrId = z
+	.string()
+	.min(1)
+	.max(256)
+	.regex(/^[^\s'"/\\\0]+$/, "is neither an id nor a name");
 
 /** A page of rows: its size, and where the page before it ended. */
 export const pageQuery = z.strictObject({

@@ -1,9 +1,12 @@
 /** Every route of the service but the identity provider's and those of the operator. */
 import type { Operations } from "../../operations/operations.ts";
 import type { Route } from "../route.ts";
+import { accountGroups } from "./v1/account-groups.ts";
+import { administration } from "./v1/administration.ts";
 import { blobs } from "./v1/blobs.ts";
 import { endpoints as endpointsV1 } from "./v1/endpoints.ts";
 import { functions as functionsV1 } from "./v1/functions.ts";
+import { shares } from "./v1/shares.ts";
 import { taskGroups } from "./v1/task-groups.ts";
 import { tasks as tasksV1 } from "./v1/tasks.ts";
 import { endpoints as endpointsV2 } from "./v2/endpoints.ts";
@@ -28,6 +31,9 @@ export function routeTable(operations: Operations, errandVersion: string): Route
 		endpointsV1,
 		tasksV1,
 		taskGroups,
+		accountGroups,
+		shares,
+		administration,
 		blobs,
 	];
 	return [...version(errandVersion), ...rooms.flatMap((room) => room(operations))];

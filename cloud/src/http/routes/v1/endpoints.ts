@@ -25,10 +25,10 @@ export const endpoints = (operations: Operations): Route[] => [
 	route({
 		method: "GET",
 		path: "/v1/endpoints/{endpoint}",
-		summary: "One endpoint, by id or by the name of one of the caller's own",
+		summary: "One endpoint, by id, or by the name of one of the caller's own or that is shared with the caller",
 		params: byIdOrName,
 		reply: endpointSummary,
-		faults: ["ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN"],
+		faults: ["ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN", "RESOURCE_CONFLICT"],
 		handle: (caller, { params }) => operations.getEndpoint(caller, params.endpoint),
 	}),
 	route({

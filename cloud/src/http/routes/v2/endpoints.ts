@@ -82,11 +82,14 @@ export const endpoints = (operations: Operations): Route[] => [
 	route({
 		method: "GET",
 		path: "/v2/endpoints",
-		summary: "The caller's endpoints",
+		summary: "The caller's endpoints; with role=any also those that are shared with the caller",
 		query: z.object({ role: z.enum(["owner", "any"]).optional() }),
 		reply: z.array(listed),
-		handle: async (caller) =>
-			(await listAll(operations, caller)).map((row) => ({
+		handle: async (caller, { query }) =>
+			[
+				...(await listAll(operations, caller)),
+				...(query.role === "any" ? await operations.listSharedEndpoints(caller) : []),
+			].map((row) => ({
 				uuid: row.id,
 				name: row.name,
 				display_name: row.display_name,

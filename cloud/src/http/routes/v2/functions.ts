@@ -24,7 +24,7 @@ export const functions = (operations: Operations): Route[] => [
 		bodyLimit: functionBodyLimit,
 		opaque: "function_code",
 		reply: functionRegistered,
-		faults: ["FUNCTION_TOO_LARGE"],
+		faults: ["FUNCTION_TOO_LARGE", "AUTH_GROUP_NOT_FOUND"],
 		handle: async (caller, { body }) => {
 			const { metadata, ...registration } = body;
 			checkCodeSize(body.function_code);

@@ -27,7 +27,7 @@ export const functions = (operations: Operations): Route[] => [
 		bodyLimit: functionBodyLimit,
 		opaque: "function_code",
 		reply: functionRegistered,
-		faults: ["FUNCTION_TOO_LARGE"],
+		faults: ["FUNCTION_TOO_LARGE", "AUTH_GROUP_NOT_FOUND"],
 		handle: async (caller, { body }) => {
 			checkCodeSize(body.function_code);
 			return { function_uuid: await operations.registerFunction(caller, body) };
