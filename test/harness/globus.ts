@@ -11,9 +11,9 @@ import type { TestCloud } from "./cloud.ts";
 
 /** Exact versions, as pip takes them: the newest of each, and the SDK of a year before. */
 export const globusPackages = {
-	sdk: "globus-compute-sdk==4.15.0",
-	earlierSdk: "globus-compute-sdk==4.0.0",
-	endpoint: "globus-compute-endpoint==4.15.0",
+	sdk: "globus-compute-sdk==4.19.0",
+	earlierSdk: "globus-compute-sdk==4.2.0",
+	endpoint: "globus-compute-endpoint==4.19.0",
 } as const;
 
 /** The only address outside its maker's cloud that the SDK can be told; it is used on every machine, so tests share it not. */

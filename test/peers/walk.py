@@ -6,8 +6,6 @@ Words: the endpoint's id, and where to put what another process needs.
 import json
 import sys
 import time
-import traceback
-import warnings
 
 import globus_compute_sdk
 from globus_compute_sdk import Client, Executor, ShellFunction
@@ -24,6 +22,10 @@ def say(name, value):
 
 def add(a, b=1):
     return a + b
+
+
+def times(a, b):
+    return a * b
 
 
 def same(value):
@@ -72,8 +74,8 @@ with Executor(endpoint_id=endpoint, client=gcc, api_burst_limit=8, api_burst_win
         "code": executor.submit(ShellFunction("exit 4")),
         "late": executor.submit(ShellFunction("sleep 30", walltime=0.5)),
     }
-    registered = executor.register_function(add, description="adds")
-    again = executor.submit_to_registered_function(registered, (20,), {"b": 22})
+    registered = executor.register_function(times, description="multiplies")
+    again = executor.submit_to_registered_function(registered, (6,), {"b": 7})
     say("sums", [future.result(60) for future in sums])
     say("kept", kept.result(60) == odd)
     say("large", len(large.result(60)))
