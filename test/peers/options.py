@@ -4,11 +4,10 @@ Word: the endpoint's id.
 """
 
 import json
-import logging
 import sys
 
 from globus_compute_sdk import Client, Executor, ShellFunction
-from globus_compute_sdk.serialize import ComputeSerializer, concretes
+from globus_compute_sdk.serialize import concretes
 
 endpoint = sys.argv[1]
 often = {"api_burst_limit": 8, "api_burst_window_s": 1}
@@ -58,13 +57,14 @@ def outcome(future):
 executors = []
 waiting = {}
 client = Client()
-group = None
 for code in [None] + CODE:
     for data in DATA if code is None else ["DillDataBase64"]:
-        executor = opened(client=client)
-        executor.serializer = ComputeSerializer(
-            strategy_code=getattr(concretes, code)() if code else None,
-            strategy_data=getattr(concretes, data)(),
+        # A client's serializer is that of all its executors: one each.
+        executor = opened(
+            client=Client(
+                code_serialization_strategy=getattr(concretes, code)() if code else None,
+                data_serialization_strategy=getattr(concretes, data)(),
+            )
         )
         waiting["code." + code if code else "data." + data] = executor.submit(add, 1, b=2)
         if code is None:

@@ -1,5 +1,13 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { pack } from "@errand/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { closeAfterEach } from "../harness/closing.ts";
+import { TestCloud } from "../harness/cloud.ts";
 import { type Deployment, deploymentNames, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { type GlobusSettings, globusPackages, globusSettings, type ProgramEnd, runProgram } from "../harness/globus.ts";
@@ -7,11 +15,18 @@ import { type PythonEnvironment, pythonEnvironment } from "../harness/python.ts"
 
 const program = (name: string): string => fileURLToPath(new URL(`./${name}.py`, import.meta.url));
 
+/** Of the submitter: the newest release and that of a year before. Of the endpoint too, unless a test says otherwise. */
 let python: PythonEnvironment;
+let earlier: PythonEnvironment;
+let otherDill: PythonEnvironment;
 beforeAll(async () => {
-	python = await pythonEnvironment([globusPackages.sdk]);
-}, 300_000);
-afterAll(() => python?.remove());
+	[python, earlier, otherDill] = await Promise.all([
+		pythonEnvironment([globusPackages.sdk]),
+		pythonEnvironment([globusPackages.earlierSdk]),
+		pythonEnvironment(["dill==0.3.7"]),
+	]);
+}, 400_000);
+afterAll(() => Promise.all([python, earlier, otherDill].map((environment) => environment?.remove())));
 
 describe.each(deploymentNames)("NEW-29: Globus Compute's Python SDK, unmodified, with the %s deployment", (name) => {
 	let deployment: Deployment;
@@ -86,5 +101,91 @@ describe.each(deploymentNames)("NEW-29: Globus Compute's Python SDK, unmodified,
 			numbers: [...Array.from({ length: 20 }, (_, n) => 2 * n), 42].sort((a, b) => a - b),
 			failed: ["TaskExecutionFailed"],
 		});
+	});
+});
+
+describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout: 120_000 }, () => {
+	let cloud: TestCloud;
+	let settings: GlobusSettings;
+	let directory: string;
+	beforeAll(async () => {
+		directory = await mkdtemp(join(tmpdir(), "errand-peers-"));
+		cloud = await TestCloud.start();
+		settings = await globusSettings(cloud, (await cloud.login("ada")).token);
+	});
+	afterAll(async () => {
+		await settings?.close();
+		await cloud?.stop();
+		await rm(directory, { recursive: true, force: true });
+	});
+	const closeLater = closeAfterEach();
+
+	async function endpointWith(interpreter: string, name: string): Promise<TestEndpoint> {
+		const config = `workers_per_node: 2\npython: ${interpreter}\n`;
+		const endpoint = await TestEndpoint.start(cloud, settings.client, { name, config });
+		closeLater(() => endpoint.stop());
+		return endpoint;
+	}
+
+	test("every way to serialize code and data, source as text, result serializers, resources, endpoint settings", async () => {
+		const endpoint = await endpointWith(python.python, "options");
+		const { said } = await runProgram(python.python, program("options"), [endpoint.id], settings.environment);
+		for (const name of ["DillDataBase64", "JSONData", "AllDataStrategies"]) {
+			expect(said[`data.${name}`], name).toEqual(["int", 3]);
+			expect(said[`tuple.${name}`], name).toEqual(["tuple", [1, 1]]);
+		}
+		const codes = Object.entries(said).filter(([name]) => name.startsWith("code."));
+		expect(codes).toHaveLength(7);
+		for (const [name, value] of codes) expect(value, name).toEqual(["int", 3]);
+		expect(said).toMatchObject({
+			callable: ["function", 3],
+			source: ["int", 42],
+			public: ["int", 2],
+			"result.JSONData": ["list", [1, 1]],
+			"result.AllDataStrategies": ["list", [1, 1]],
+			resources: ["int", 2],
+			configured: ["int", 2],
+			"shell.dict": { cmd: "echo {}", stdout: "{}\n", stderr: "", returncode: 0, exception_name: null },
+		});
+	});
+
+	test("the release of a year ago does all that the newest does", async () => {
+		const endpoint = await endpointWith(earlier.python, "earlier");
+		const { said } = await runProgram(earlier.python, program("walk"), [endpoint.id], settings.environment);
+		expect(said).toMatchObject({
+			version: globusPackages.earlierSdk.split("==")[1],
+			sums: Array.from({ length: 20 }, (_, n) => 2 * n),
+			kept: true,
+			large: 2_000_000,
+			registered: 42,
+			batch: [10, 11, 12, 13, 14],
+			result: 2,
+		});
+		expect(said["shell.late"]).toEqual(["ShellResult", 124, expect.any(String), "", "subprocess.TimeoutExpired"]);
+	});
+
+	test("GC-6, NEW-11: where the SDK is missing at the endpoint, source and JSON run, and the rest says what to install where; skew is told", async () => {
+		await promisify(execFile)(python.python, ["-m", "venv", "--without-pip", join(directory, "nothing")]);
+		const interpreter = join(directory, "nothing", "bin", "python");
+		const [nothing, dillOnly] = [
+			await endpointWith(interpreter, "nothing"),
+			await endpointWith(otherDill.python, "dill-only"),
+		];
+		const foreign = await settings.client.registerFunction({
+			function_name: "written_elsewhere",
+			function_code: pack([`01\n${Buffer.from("of another Python").toString("base64")}\n`]),
+			meta: { python_version: "2.7.18", sdk_version: "1.0.0" },
+		});
+		const words = [nothing.id, dillOnly.id, foreign];
+		const { said, stderr } = await runProgram(python.python, program("bare"), words, settings.environment);
+		expect(said).toMatchObject({ source: 3, dill: 3, result: 3 });
+		expect(said.unwritten).toMatch(/an object of type set has no JSON form/);
+		const install = (path: string) => `${path} -m pip install globus-compute-sdk`;
+		expect(said.dilled).toContain(install(interpreter));
+		expect(said.shell).toContain(install(otherDill.python));
+		expect(said.mismatch).toMatch(
+			/written by Python 2\.7\.18, globus-compute-sdk 1\.0\.0 and read by Python 3\.\d+\.\d+, dill 0\.3\.7 on /,
+		);
+		expect(stderr).toMatch(/Workers: Python 3\.\d+\.\d+\/Dill 0\.3\.7/);
 	});
 });

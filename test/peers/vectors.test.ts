@@ -1,6 +1,14 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { decodeMessage, encodeMessage, joinBuffer, type MessageType, pack, serializations, unpack } from "@errand/proto";
+import {
+	decodeMessage,
+	encodeMessage,
+	joinBuffer,
+	type MessageType,
+	pack,
+	serializations,
+	unpack,
+} from "@errand/proto";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { globusPackages } from "../harness/globus.ts";
@@ -36,9 +44,13 @@ const transition = fc.record({
 	actor: fc.constantFrom("worker", "manager", "interchange", "endpoint", "web-service"),
 });
 const transitions = fc.array(transition, { maxLength: 3 });
-const plain = fc.dictionary(fc.string({ maxLength: 8 }), fc.oneof(text, fc.integer(), fc.boolean(), fc.constant(null)), {
-	noNullPrototype: true,
-});
+const plain = fc.dictionary(
+	fc.string({ maxLength: 8 }),
+	fc.oneof(text, fc.integer(), fc.boolean(), fc.constant(null)),
+	{
+		noNullPrototype: true,
+	},
+);
 
 const messages = {
 	task: fc.record({
