@@ -8,6 +8,7 @@ import { pack } from "@errand/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { closeAfterEach } from "../harness/closing.ts";
 import { TestCloud } from "../harness/cloud.ts";
+import { ensureDebianPackages } from "../harness/debian.ts";
 import { type Deployment, deploymentNames, startDeployment } from "../harness/deployment.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { type GlobusSettings, globusPackages, globusSettings, type ProgramEnd, runProgram } from "../harness/globus.ts";
@@ -110,7 +111,8 @@ describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout:
 	let directory: string;
 	beforeAll(async () => {
 		directory = await mkdtemp(join(tmpdir(), "errand-peers-"));
-		cloud = await TestCloud.start();
+		// Far less than a program asks for in its first second.
+		cloud = await TestCloud.start({ ERRAND_CLOUD_RATE_LIMIT_PER_S: "10", ERRAND_CLOUD_RATE_LIMIT_BURST: "15" });
 		settings = await globusSettings(cloud, (await cloud.login("ada")).token);
 	});
 	afterAll(async () => {
@@ -137,6 +139,7 @@ describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout:
 		const codes = Object.entries(said).filter(([name]) => name.startsWith("code."));
 		expect(codes).toHaveLength(7);
 		for (const [name, value] of codes) expect(value, name).toEqual(["int", 3]);
+		expect(cloud.process.output, "the rate limit was met, and obeyed").toContain("TOO_MANY_REQUESTS");
 		expect(said).toMatchObject({
 			callable: ["function", 3],
 			source: ["int", 42],
@@ -187,5 +190,27 @@ describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout:
 			/written by Python 2\.7\.18, globus-compute-sdk 1\.0\.0 and read by Python 3\.\d+\.\d+, dill 0\.3\.7 on /,
 		);
 		expect(stderr).toMatch(/Workers: Python 3\.\d+\.\d+\/Dill 0\.3\.7/);
+	});
+
+	test("GC-10: MPI functions with a real mpirun, the nodes' hardware, and its owner stops and deletes an endpoint", async () => {
+		await ensureDebianPackages(["openmpi-bin"]);
+		const endpoint = await TestEndpoint.start(cloud, settings.client, {
+			name: "machine",
+			config: `workers_per_node: 2\ncores_per_node: 2\npython: ${python.python}\nmpi_launcher: mpirun\nenvironment:\n${[
+				"OMPI_ALLOW_RUN_AS_ROOT",
+				"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+			]
+				.map((name) => `  ${name}: "1"\n`)
+				.join("")}`,
+		});
+		closeLater(() => endpoint.kill());
+		const { said } = await runProgram(python.python, program("machine"), [endpoint.id], settings.environment);
+		expect(said.mpi).toEqual([0, "ranks 2\nranks 2\n", ""]);
+		expect(said.hardware).toContain("== shell: df -h ==");
+		expect(said.stopped).toEqual([endpoint.id, true]);
+		expect(said.deleted).toEqual({ result: 302 });
+		expect(said.gone).toEqual([404, "ENDPOINT_NOT_FOUND"]);
+		expect(said.endpoints).not.toContain(endpoint.id);
+		await endpoint.process.exit();
 	});
 });
