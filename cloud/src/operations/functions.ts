@@ -4,9 +4,12 @@ import {
 	Fault,
 	type FunctionId,
 	functionLimitBytes,
+	joinBuffer,
 	newId,
+	pack,
 	parseId,
 	runtimeOf,
+	serializations,
 } from "@errand/proto";
 import type { FunctionSummary } from "@errand/proto/rest";
 import { Runtime } from "@errand/proto/wire";
@@ -27,6 +30,19 @@ const runtimeWords: { readonly [R in Runtime]?: FunctionSummary["runtime"] } = {
 	[Runtime.COMMAND]: "command",
 };
 
+/** Python source as it is, in the buffer that workers take. */
+function packSource(name: string, source: string): string {
+	if (name.includes(":"))
+		throw new Fault(
+			"SEMANTICALLY_INVALID",
+			`function_name of source must be what the source binds; "${name}" has a colon`,
+			{
+				args: [name],
+			},
+		);
+	return pack([joinBuffer(serializations.pythonSource, `${name}:${source}`)]);
+}
+
 export function functionOperations({ database, functions }: Ports, standings: Standings): FunctionOperations {
 	const find = async (id: FunctionId) => {
 		const entry = (await functions.find([id], "living")).get(id);
@@ -43,7 +59,9 @@ export function functionOperations({ database, functions }: Ports, standings: St
 					"FUNCTION_TOO_LARGE",
 					`the function's code has ${sizeBytes} bytes; ${functionLimitBytes} are allowed. Leave data out of it and pass them as arguments`,
 				);
-			const runtime = runtimeOf(input.function_code);
+			const code =
+				input.serialized === false ? packSource(input.function_name, input.function_code) : input.function_code;
+			const runtime = runtimeOf(code);
 			if (runtime === undefined)
 				throw new Fault(
 					"SEMANTICALLY_INVALID",
@@ -60,7 +78,7 @@ export function functionOperations({ database, functions }: Ports, standings: St
 				owner_id: caller.accountId,
 				name: input.function_name,
 				runtime,
-				code: input.function_code,
+				code,
 				description: input.description ?? null,
 				public: input.public ?? false,
 				group_id: group,

@@ -1,5 +1,6 @@
 /** Submitting: check, record, publish, reply; a repeat with the same key runs nothing twice. Also retrying. */
 import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import {
 	type EndpointId,
 	Fault,
@@ -19,7 +20,7 @@ import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
 import { type Invitation, inImage } from "../policy/share.ts";
 import { stateWord } from "../results/documents.ts";
-import { blobOfAccount } from "../store/blobs.ts";
+import { blobOfAccount, grantBlob } from "../store/blobs.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, type GroupRow } from "../store/groups.ts";
 import { type BlobRow, findSubmission, findTasks, type NewTask, type NewTasks } from "../store/tasks.ts";
@@ -39,6 +40,15 @@ const endpointLagMs = 3_000;
 /** Of one key of a submit that is kept with each of its tasks, of which there may be 20,000. */
 const settingsLimitBytes = 16 * 1024;
 
+/**
+ * In what a client of the public interface that names nothing expects its results; JSON where the worker has neither dill
+ * nor the package of that interface.
+ */
+const peerResultSerializers = ["DillDataBase64", "DillCode", "JSONData"].map(
+	(name) => `globus_compute_sdk.serialize.concretes.${name}`,
+);
+const isPeer = (input: Input): boolean => typeof input.user_runtime?.globus_compute_sdk_version === "string";
+
 interface Payload {
 	readonly function: FunctionId;
 	readonly payload: Uint8Array;
@@ -46,7 +56,7 @@ interface Payload {
 }
 
 export function submitOperations(ports: Ports, standings: Standings): SubmitOperations {
-	const { database, broker, dispatch, functions, events } = ports;
+	const { database, broker, blobs, dispatch, functions, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
@@ -109,19 +119,21 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		return withinQuota(database, claim, () => dispatch.submit(request));
 	}
 
+	/** For clients of the public interface, which send arguments whole however large: rows and messages stay small. */
+	async function store(caller: Caller, payload: Buffer): Promise<BlobRow> {
+		const sha256 = createHash("sha256").update(payload).digest();
+		const sizeBytes = await blobs.put(sha256.toString("hex"), Readable.from([payload]));
+		await grantBlob(database, caller.accountId, sha256, sizeBytes);
+		return { sha256, sizeBytes };
+	}
+
 	/** The bytes to keep, or the blob that stands for them; throws before anything is recorded. */
 	async function toPayload(caller: Caller, fn: FunctionId, text: string): Promise<Payload> {
 		const reference = readReference(text);
 		if (reference === undefined) {
 			const payload = Buffer.from(text, "utf8");
-			if (payload.length > inlineLimitBytes)
-				throw new Fault(
-					"TASK_PAYLOAD_TOO_LARGE",
-					`the arguments of one task have ${payload.length} bytes; ${inlineLimitBytes} are allowed inline. ` +
-						"Store them with PUT /v1/blobs and submit the reference",
-					{ args: [String(payload.length), String(inlineLimitBytes)] },
-				);
-			return { function: fn, payload, blob: null };
+			if (payload.length <= inlineLimitBytes) return { function: fn, payload, blob: null };
+			return { function: fn, payload: new Uint8Array(), blob: await store(caller, payload) };
 		}
 		const sha256 = Buffer.from(reference.sha256, "hex");
 		const sizeBytes = await blobOfAccount(database, caller.accountId, sha256);
@@ -171,7 +183,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 			endpoint: id,
 			owner: caller.accountId,
 			resources: resourcesOf(input.resource_specification ?? null, invitation),
-			resultSerializers: input.result_serializers ?? null,
+			resultSerializers: input.result_serializers ?? (isPeer(input) ? peerResultSerializers : null),
 			retryOf: null,
 			submission: submissionKey === null || bodySha256 === undefined ? null : { key: submissionKey, bodySha256 },
 			tasks,

@@ -3,7 +3,14 @@ import { type AccountId, Fault, isFinal, newId, type TaskGroupId, type TaskId, t
 import type { StreamResult, TaskDocument, TaskSummary } from "@errand/proto/rest";
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
-import { pythonVersion, stateWord, streamResultOfRow, toReference, tracebackOf } from "../results/documents.ts";
+import {
+	beyondPublicInterface,
+	stateWord,
+	streamResultOfRow,
+	toReference,
+	tracebackOf,
+	versionsOf,
+} from "../results/documents.ts";
 import { wholeValue } from "../results/recorder.ts";
 import { findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, findGroup } from "../store/groups.ts";
@@ -69,7 +76,7 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 			completion_t: (row.finished_at.getTime() / 1000).toFixed(6),
 			details: {
 				endpoint_id: row.endpoint_id,
-				...pythonVersion(row.execution),
+				...versionsOf(row.execution),
 				...(row.execution === null
 					? {}
 					: {
@@ -81,13 +88,10 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 			},
 		};
 		if (row.failure !== null) return { ...ended, status: "failed", exception: tracebackOf(row.failure) };
-		const value = await wholeValue(blobs, toStreamResult(row));
+		const result = toStreamResult(row);
+		const value = await wholeValue(blobs, result);
 		if (value !== undefined) return { ...ended, status, result: value };
-		return {
-			...ended,
-			status: "failed",
-			exception: `The result has ${row.result_blob_bytes} bytes, too many for this interface; read it from /v1/blobs`,
-		};
+		return { ...ended, status: "failed", exception: tracebackOf(beyondPublicInterface(result)) };
 	}
 
 	return {

@@ -189,12 +189,13 @@ export function publicResultMessage(
 	endpoint: EndpointId,
 	value: string | undefined,
 ): MessageInput<"result"> {
-	const { failure, execution } = result;
+	const { execution } = result;
+	const failure = result.failure ?? (value === undefined ? beyondPublicInterface(result) : undefined);
 	const ns = (ms: number): number => Math.round(ms * 1e6);
 	return {
 		task_id: result.task_id,
 		data: failure === undefined ? (value ?? "") : tracebackOf(failure),
-		details: { endpoint_id: endpoint, ...pythonVersion(execution) },
+		details: { endpoint_id: endpoint, ...versionsOf(execution) },
 		error_details: failure === undefined ? null : { code: publicCode(failure), user_message: failure.message },
 		task_statuses:
 			execution === undefined
@@ -210,8 +211,33 @@ function publicCode(failure: FailureDocument): string {
 	return failure.code === "RESULT_TOO_LARGE" ? "MaxResultSizeExceeded" : "RemoteExecutionError";
 }
 
-/** `python_version` when it was Python. */
-export function pythonVersion(execution: ExecutionDocument | undefined | null): { python_version?: string } {
-	const version = /^Python (\S+)/.exec(execution?.runtime_version ?? "")?.[1];
-	return version === undefined ? {} : { python_version: version };
+/** What clients of the public interface are told of a value that is too large for its messages and documents. */
+export function beyondPublicInterface({ value_reference }: Pick<StreamResult, "value_reference">): FailureDocument {
+	const message =
+		value_reference === undefined
+			? "the result has no value"
+			: `the result has ${value_reference.size_bytes} bytes, too many for this interface; read it from /v1/blobs/${value_reference.sha256}`;
+	return failureDocument("RESULT_TOO_LARGE", message, { name: "MaxResultSizeExceeded" });
+}
+
+/** Names of the public interface for the packages that our Python worker names beside its own version. */
+const packageKeys = { dill: "dill_version", "globus-compute-sdk": "globus_compute_sdk_version" } as const;
+
+/**
+ * Of "Python 3.11.7, dill 0.3.9, globus-compute-sdk 4.15.0": what clients of the public interface compare with their own,
+ * and warn their user. Empty when it was not Python.
+ */
+export function versionsOf(execution: Pick<ExecutionDocument, "runtime_version"> | undefined | null): {
+	python_version?: string;
+	dill_version?: string;
+	globus_compute_sdk_version?: string;
+} {
+	const [python, ...packages] = (execution?.runtime_version ?? "").split(", ");
+	const version = /^Python (\S+)/.exec(python ?? "")?.[1];
+	if (version === undefined) return {};
+	const told = Object.entries(packageKeys).flatMap(([name, key]) => {
+		const found = packages.find((one) => one.startsWith(`${name} `));
+		return found === undefined ? [] : [[key, found.slice(name.length + 1)]];
+	});
+	return { python_version: version, ...Object.fromEntries(told) };
 }

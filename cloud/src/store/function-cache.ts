@@ -1,6 +1,6 @@
 /** Registered functions in memory: they never change, and every batch to an endpoint names some. */
 import { Fault, type FunctionId, idToBytes } from "@errand/proto";
-import { create, FunctionSchema, type Function as WireFunction } from "@errand/proto/wire";
+import { create, FunctionSchema, Runtime, type Function as WireFunction } from "@errand/proto/wire";
 import { type FunctionRow, findFunctions } from "./functions.ts";
 import type { Session } from "./pool.ts";
 
@@ -63,7 +63,13 @@ export class FunctionCache {
 	#keep(row: FunctionRow, living: boolean): CachedFunction {
 		this.forget(row.id);
 		const code = Buffer.from(row.code, "utf8");
-		const wire = create(FunctionSchema, { id: idToBytes(row.id), runtime: row.runtime, code, name: row.name });
+		const wire = create(FunctionSchema, {
+			id: idToBytes(row.id),
+			runtime: row.runtime,
+			code,
+			name: row.name,
+			...(row.runtime === Runtime.PYTHON && writerOf(row.metadata)),
+		});
 		const entry = { row, wire, sizeBytes: code.length, livingAtMs: living ? Date.now() : 0 };
 		this.#entries.set(row.id, entry);
 		this.#sizeBytes += entry.sizeBytes;
@@ -73,4 +79,12 @@ export class FunctionCache {
 		}
 		return entry;
 	}
+}
+
+function writerOf({ python_version: python, sdk_version: sdk }: FunctionRow["metadata"]): {
+	pythonVersion: string;
+	sdkVersion: string;
+} {
+	const word = (value: unknown): string => (typeof value === "string" ? value.slice(0, 64) : "");
+	return { pythonVersion: word(python), sdkVersion: word(sdk) };
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeMessage, encodeMessage } from "./frame.ts";
 
@@ -65,4 +66,31 @@ test.each([
 
 test("bytes that are not UTF-8 are refused", () => {
 	expect(() => decodeMessage("task", Uint8Array.of(1, 0xff, 0xfe))).toThrow("not JSON in UTF-8");
+});
+
+const whole = encodeMessage("result", { task_id: task, data: "11\n3", details: { os: "Linux" }, error_details: null });
+
+/** Bytes as a broken or foreign sender might put them into a queue. */
+const foreign = fc.oneof(
+	fc.uint8Array({ maxLength: 200 }),
+	fc.nat(whole.length).map((length) => whole.subarray(0, length)),
+	fc.tuple(fc.nat(whole.length - 1), fc.nat(255)).map(([at, byte]) => whole.map((old, n) => (n === at ? byte : old))),
+	fc.jsonValue().map((data) => Buffer.from(`\u0001${JSON.stringify({ message_type: "result", data })}`)),
+	fc.json().map((text) => Buffer.from(`\u0001${text}`)),
+);
+
+test("whatever bytes come, they are read as a message or refused with a RangeError, and nothing else happens", () => {
+	fc.assert(
+		fc.property(foreign, (bytes) => {
+			try {
+				expect(decodeMessage("result", bytes)).toMatchObject({
+					task_id: expect.any(String),
+					data: expect.any(String),
+				});
+			} catch (error) {
+				expect(error).toBeInstanceOf(RangeError);
+			}
+		}),
+		{ numRuns: 500 },
+	);
 });

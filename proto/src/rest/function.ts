@@ -3,8 +3,9 @@ import * as z from "zod";
 /** `POST /v3/functions` */
 export const functionRegistration = z.object({
 	function_name: z.string().min(1).max(256),
-	/** `pack([<id>\n<content>])` */
+	/** `pack([<id>\n<content>])`; with `serialized: false` the Python source itself, in which `function_name` is bound. */
 	function_code: z.string().min(1),
+	serialized: z.boolean().optional(),
 	meta: z
 		.object({
 			python_version: z.string().optional(),

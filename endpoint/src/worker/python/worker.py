@@ -140,6 +140,10 @@ class Refusal(Exception):
         self.code = code
 
 
+class SerializationMismatch(Refusal):
+    """Reader and writer have different versions of Python."""
+
+
 def unpack(text):
     buffers, at = [], 0
     while at < len(text):
@@ -150,13 +154,49 @@ def unpack(text):
     return buffers
 
 
-def missing_package(what):
+PEER_PACKAGES = ("dill", "globus-compute-sdk")
+
+
+def installed_versions():
+    """Of the packages that the public interface's clients compare with their own; read from directory names, for speed."""
+    found = {}
+    for directory in sys.path:
+        try:
+            names = os.listdir(directory or ".")
+        except OSError:
+            continue
+        for name in names:
+            if not name.endswith(".dist-info"):
+                continue
+            package, _, version = name[: -len(".dist-info")].partition("-")
+            package = package.lower().replace("_", "-")
+            if package in PEER_PACKAGES:
+                found.setdefault(package, version)
+    return found
+
+
+def runtime_version():
+    """As in "Python 3.11.7, dill 0.3.9, globus-compute-sdk 4.15.0"."""
+    found = installed_versions()
+    told = ["%s %s" % (package, found[package]) for package in PEER_PACKAGES if package in found]
+    return ", ".join(["Python %s" % platform.python_version()] + told)
+
+
+def missing_package(what, package="globus-compute-sdk"):
     return Refusal(
         "RUNTIME_MISSING",
-        "%s, which needs the Python package globus-compute-sdk (or dill) in %s (Python %s) on %s, and it is not there. "
-        "Install it for that interpreter (%s -m pip install globus-compute-sdk), choose another interpreter in the "
-        "endpoint's configuration, or send source and JSON."
-        % (what, sys.executable, platform.python_version(), socket.gethostname(), sys.executable),
+        "%s, which needs the Python package %s in %s (Python %s) on %s, and it is not there. "
+        "Install it for that interpreter (%s -m pip install %s), choose another interpreter with `python` in the "
+        "endpoint's configuration, or send source and JSON (PureSourceTextInspect and JSONData)."
+        % (
+            what,
+            package,
+            sys.executable,
+            platform.python_version(),
+            socket.gethostname(),
+            sys.executable,
+            package,
+        ),
     )
 
 
@@ -176,18 +216,46 @@ def load_dilled(buffer, what):
         except ImportError:
             pass
         else:
-            return dill.loads(base64.b64decode(buffer[3:]))
+            return undilled(lambda: dill.loads(base64.b64decode(buffer[3:])), what)
     serializer = peer_serializer()
     if serializer is None:
         raise missing_package("%s came as serialization %s" % (what, buffer[:2]))
-    return serializer.deserialize(buffer)
+    return undilled(lambda: serializer.deserialize(buffer), what)
+
+
+def undilled(load, what):
+    """What was written by reference to a module needs that module here: says which and where."""
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module == "globus_compute_sdk":
+            raise missing_package("%s came as an object of that package" % what) from None
+        raise Refusal(
+            "RUNTIME_MISSING",
+            "%s came by reference to the module %s, which %s (%s) on %s does not have. Install it there, or send "
+            "functions as source" % (what, module or error, sys.executable, runtime_version(), socket.gethostname()),
+        ) from error
 
 
 def decode_data(buffer):
     return json.loads(buffer[3:]) if buffer[:2] == "11" else load_dilled(buffer, "the arguments")
 
 
-def decode_call(text):
+def not_read(code, why, writer):
+    """What could not be read; when it was written by another version of Python, that is most likely why."""
+    python, sdk = writer
+    if not python or python.split(".")[:2] == platform.python_version().split(".")[:2]:
+        return Refusal(code, why)
+    wrote = "Python %s" % python + (", globus-compute-sdk %s" % sdk if sdk else "")
+    return SerializationMismatch(
+        code,
+        "%s. It was written by %s and read by %s on %s: use the same minor version of Python on both sides, or send "
+        "source and JSON (PureSourceTextInspect and JSONData)" % (why, wrote, runtime_version(), socket.gethostname()),
+    )
+
+
+def decode_call(text, writer):
     try:
         buffers = unpack(text)
         if len(buffers) != 2:
@@ -196,7 +264,7 @@ def decode_call(text):
     except Refusal:
         raise
     except Exception as error:
-        raise Refusal("ARGUMENTS_NOT_DECODED", "the arguments could not be read: %s" % error) from error
+        raise not_read("ARGUMENTS_NOT_DECODED", "the arguments could not be read: %s" % error, writer) from error
     return args, kwargs, buffers[0][:2] == "11"
 
 
@@ -425,6 +493,8 @@ class Worker:
         self.channel = channel
         self.pid = os.getpid()
         self.functions = {}
+        # Of each function: the versions of Python and of the public interface's package that wrote it.
+        self.writers = {}
         self.task = None
         self.spill_directory = os.environ.get("ERRAND_SPILL_DIRECTORY", ".")
         self.keep_sandboxes = os.environ.get("ERRAND_KEEP_SANDBOXES") == "1"
@@ -433,8 +503,7 @@ class Worker:
         self.channel.sendall(struct.pack("<I", len(reply)) + reply)
 
     def serve(self):
-        version = "Python %s" % platform.python_version()
-        self.send(put_bytes(1, put_int(1, RUNTIME_PYTHON) + put_text(2, version) + put_int(3, self.pid)))
+        self.send(put_bytes(1, put_int(1, RUNTIME_PYTHON) + put_text(2, runtime_version()) + put_int(3, self.pid)))
         pending = b""
         while True:
             chunk = self.channel.recv(262144)
@@ -456,9 +525,11 @@ class Worker:
                 self.run(RunTask(value))
             elif number == 2:
                 function = dict(fields(dict(fields(value))[1]))
-                self.load(function.get(1, b""), function.get(3, b""))
+                self.load(function)
 
-    def load(self, key, code):
+    def load(self, definition):
+        key, code = definition.get(1, b""), definition.get(3, b"")
+        self.writers[key] = definition.get(5, b"").decode(), definition.get(6, b"").decode()
         try:
             self.functions[key] = (load_function(code), None)
         except BaseException as error:  # the code decides what it raises; the worker goes on
@@ -469,6 +540,7 @@ class Worker:
         started_processes = False
         self.task = task
         started_us = time.time() * 1e6
+        task.environment.update(peer_environment(task))
         before = {name: os.environ.get(name) for name in task.environment}
         os.environ.update(task.environment)
         failed = True
@@ -513,16 +585,14 @@ class Worker:
                 raise Refusal("FUNCTION_NOT_LOADED", "the manager did not send this task's function")
             if isinstance(refusal, Refusal):
                 raise refusal
-            raise Refusal(
-                "FUNCTION_NOT_LOADED",
-                "the function could not be loaded: %s: %s" % (type(refusal).__name__, refusal),
-            ) from refusal
+            why = "the function could not be loaded: %s: %s" % (type(refusal).__name__, refusal)
+            raise not_read("FUNCTION_NOT_LOADED", why, self.writers[task.function_id]) from refusal
         if task.payload_path:
             with open(task.payload_path, encoding="utf-8", newline="") as file:
                 text = file.read()
         else:
             text = task.payload.decode("utf-8")
-        args, kwargs, json_call = decode_call(text)
+        args, kwargs, json_call = decode_call(text, self.writers[task.function_id])
         value = function(*args, **kwargs)
         if isinstance(value, types.CoroutineType):
             import asyncio
@@ -570,6 +640,14 @@ def pin_to(cpus):
 
 def environment_id(task):
     return task.environment.get("ERRAND_TASK_ID", "")
+
+
+def peer_environment(task):
+    """By these the public interface's shell functions know their task and that its directory is its own."""
+    told = {"GC_TASK_UUID": environment_id(task)}
+    if task.sandbox:
+        told["GC_TASK_SANDBOX_DIR"] = task.sandbox
+    return told
 
 
 def flush_output():

@@ -64,6 +64,18 @@ export declare type Function = Message<"errand.v1.Function"> & {
    * @generated from field: string name = 4;
    */
   name: string;
+
+  /**
+   * Of whoever registered it, where that was the public interface's Python package: its Python's version and its own.
+   *
+   * @generated from field: string python_version = 5;
+   */
+  pythonVersion: string;
+
+  /**
+   * @generated from field: string sdk_version = 6;
+   */
+  sdkVersion: string;
 };
 
 /**
