@@ -15,13 +15,13 @@ export default defineConfig({
 				test: {
 					name: "whole",
 					include: ["test/**/*.test.ts", "deploy/**/*.test.ts"],
-					exclude: ["test/load/**", "test/patient/**", "test/schedulers/**"],
+					exclude: ["test/load/**", "test/patient/**", "test/peers/**", "test/schedulers/**"],
 					fileParallelism: false,
 				},
 			},
 			{
 				extends: true,
-				test: { name: "patient", include: ["test/{patient,schedulers}/**/*.test.ts"], fileParallelism: false },
+				test: { name: "patient", include: ["test/{patient,peers,schedulers}/**/*.test.ts"], fileParallelism: false },
 			},
 		],
 	},

@@ -12,6 +12,7 @@ import {
 } from "@errand/proto";
 import type { EndpointRegistered, EndpointSummary, endpointRegistration, Lease } from "@errand/proto/rest";
 import type * as z from "zod";
+import { endpointKindOf } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import {
@@ -63,7 +64,7 @@ export function isOnline(row: EndpointRow, nowMs: number): boolean {
 const thingOf = (row: EndpointRow) => ({ ownerId: row.owner_id, endpointId: row.id, public: row.public });
 
 export function endpointOperations(ports: Ports): EndpointOperations {
-	const { database, broker, dispatch, keys, log } = ports;
+	const { database, broker, dispatch, userEndpoints, keys, log } = ports;
 
 	async function find(id: EndpointId): Promise<EndpointRow> {
 		const row = await findEndpoint(database, id);
@@ -117,8 +118,10 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 					{ args: [input.endpoint_name] },
 				);
 			const { url, queueExisted } = await broker.provisionEndpoint(id);
+			const kind = endpointKindOf(input);
+			if (kind === "manager") await userEndpoints.managerRegistered(id);
 			const journal = input.metadata.errand_journal_id ?? null;
-			if (!queueExisted || journal !== (earlier?.journal_id ?? null)) {
+			if (kind !== "manager" && (!queueExisted || journal !== (earlier?.journal_id ?? null))) {
 				// What was in the old queue or journal is gone. The journal's name is kept only when all is sent again.
 				await dispatch.refill(id);
 				await setJournal(database, id, journal);
@@ -171,6 +174,7 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 				);
 			await keys.deleteEndpointKey(id);
 			await broker.removeEndpoint(id);
+			await userEndpoints.remove(id);
 			await deleteEndpoint(database, id);
 		},
 
@@ -179,6 +183,7 @@ export function endpointOperations(ports: Ports): EndpointOperations {
 			permit(caller, "endpoint.lock", thingOf(row), id);
 			const until = await lockEndpoint(database, id, lockMs);
 			await broker.revokeEndpoint(id);
+			await userEndpoints.revoke(id);
 			return until ?? new Date(Date.now() + lockMs);
 		},
 

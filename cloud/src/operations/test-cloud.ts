@@ -53,6 +53,7 @@ import { removePostgresHome } from "../store/postgres-home.ts";
 import { createOperations } from "./create-operations.ts";
 import type { Operations } from "./operations.ts";
 import { openSweeper } from "./sweep.ts";
+import { openUserEndpoints } from "./user-endpoints.ts";
 
 export type ResultInit = NonNullable<Parameters<typeof create<typeof ResultSchema>>[1]>;
 export type ReportInit = NonNullable<Parameters<typeof create<typeof ReportSchema>>[1]>;
@@ -264,8 +265,10 @@ export async function openTestCloud(
 	const elsewhere = await openElsewhere({ ...common, processes: () => dispatch.processes });
 	const recorder = openRecorder({ ...common, tellOthers: (groups) => elsewhere.tellOthers(groups) });
 	const intake = await openIntake({ ...common, source: bus, recorder });
+	const userEndpoints = openUserEndpoints({ ...common, broker, dispatch, recorder });
 	const ports = {
 		...common,
+		userEndpoints,
 		broker,
 		dispatch,
 		recorder,
@@ -290,6 +293,7 @@ export async function openTestCloud(
 		},
 		async close() {
 			await sweeper.close();
+			await userEndpoints.close();
 			await intake.close();
 			await recorder.idle();
 			await dispatch.close();
