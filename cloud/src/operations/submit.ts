@@ -18,6 +18,7 @@ import {
 import type { Submitted, submission } from "@errand/proto/rest";
 import { Runtime } from "@errand/proto/wire";
 import type * as z from "zod";
+import { endpointKindOf } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { stateWord } from "../results/documents.ts";
 import { blobOfAccount } from "../store/blobs.ts";
@@ -149,8 +150,8 @@ export function submitOperations(ports: Ports): SubmitOperations {
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
 		await requireFunctions(caller, endpoint, ids);
 		const payloads = await toPayloads(caller, input.tasks);
+		if (endpointKindOf(endpoint.registration) !== "errand") await checkForPublicEndpoint(endpoint, payloads);
 		const userEndpoint = await userEndpoints.forSubmit(caller, endpoint, input);
-		if (userEndpoint !== null) await checkForPublicEndpoint(endpoint, payloads);
 		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
 		let group =
 			groupOf(input) ?? (submissionKey === null ? newId<TaskGroupId>() : derivedId<TaskGroupId>(submissionKey, -1));

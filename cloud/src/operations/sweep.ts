@@ -14,7 +14,7 @@ const rowsPerStatement = 1_000;
 const orphanAgeMs = 24 * 3_600_000;
 
 export interface Sweeper {
-	/** One round of both, for tests and for the operator. */
+	/** One round of everything, for tests and for the operator. */
 	sweep(now: Date): Promise<void>;
 	close(): Promise<void>;
 }
@@ -70,6 +70,7 @@ export function openSweeper(
 	return {
 		async sweep(now) {
 			await askAgain();
+			await ports.userEndpoints.sweep();
 			await forget(now);
 		},
 		async close() {

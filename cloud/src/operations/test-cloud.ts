@@ -64,7 +64,7 @@ export interface Message {
 	readonly exchange: string;
 	readonly routingKey: string;
 	readonly body: Uint8Array;
-	readonly properties: { contentType: string };
+	readonly properties: { contentType: string; headers?: Readonly<Record<string, unknown>> };
 }
 
 /** Queues in memory. A queue keeps everything it ever got in `sent`, for tests to read. */
@@ -78,7 +78,7 @@ export class FakeBus implements MessagePublisher, MessageSource {
 	readonly #taken = new Set<Message>();
 	readonly outcomes: ("ack" | "requeue" | "drop")[] = [];
 
-	async publish(exchange: string, key: string, body: Uint8Array, properties: { contentType: string }): Promise<void> {
+	async publish(exchange: string, key: string, body: Uint8Array, properties: Message["properties"]): Promise<void> {
 		if (this.stalled) return await new Promise<void>(() => undefined);
 		const message = { exchange, routingKey: key, body, properties };
 		this.sent.push(message);
