@@ -144,6 +144,15 @@ export class GlobusEndpoint {
 		if (this.#process !== undefined && !this.#process.ended) await this.#process.stop();
 	}
 
+	/** What `stop --remote` and the SDK's `stop_endpoint` ask of the cloud. */
+	async lock(): Promise<void> {
+		const reply = await fetch(`${this.client.cloudUrl}/v3/endpoints/${this.id}/lock`, {
+			method: "POST",
+			headers: { authorization: `Bearer ${await this.client.accessToken()}` },
+		});
+		if (!reply.ok) throw new Error(`the endpoint was not locked: ${await reply.text()}`);
+	}
+
 	async remove(): Promise<void> {
 		await this.stop();
 		this.#user.remove();

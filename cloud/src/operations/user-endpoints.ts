@@ -62,6 +62,8 @@ export interface UserEndpoints {
 const checkInPatienceMs = 45_000;
 /** The news may come to another cloud process. */
 const lookAgainMs = 1_000;
+/** Before a manager from whom nothing is heard is told once more. */
+const commandAgainMs = 5_000;
 /** The public interface's managers refuse older commands after 180 s. */
 const commandExpiresMs = 120_000;
 /** Before one that has not checked in is asked for again. */
@@ -103,24 +105,33 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 		const { url } = await broker.provisionEndpoint(row.id);
 		await dispatch.refillUserEndpoint(row.id);
 		using news = listen(row.id);
-		const command = startCommand({ row, account, place: placeOf(row.id, url) });
+		const command = Buffer.from(JSON.stringify(startCommand({ row, account, place: placeOf(row.id, url) })));
 		log.info({ endpoint: row.endpoint_id, userEndpoint: row.id }, "asking a manager for a user endpoint");
-		await publisher.publish(exchanges.commands, commandQueue(row.endpoint_id), Buffer.from(JSON.stringify(command)), {
-			contentType: contentTypes.json,
-			timestamp: Math.floor(Date.now() / 1000),
-			expirationMs: commandExpiresMs,
-		});
 		const untilMs = Date.now() + checkInPatienceMs;
+		let commandDueMs = 0;
 		while (Date.now() < untilMs && !stopping.signal.aborted) {
+			// Told while a process of that name is still ending, a manager forgets it when the end is a bad one.
+			if (Date.now() >= commandDueMs) {
+				commandDueMs = Date.now() + commandAgainMs;
+				await tell(row.endpoint_id, command);
+			}
+			await news.next(lookAgainMs);
 			const now = await findUserEndpoint(database, row.id);
 			if (now === undefined || (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore)) return;
 			if (now.start_error !== null)
 				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
 					args: [row.endpoint_id, row.id],
 				});
-			await news.next(lookAgainMs);
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
+	}
+
+	async function tell(manager: EndpointId, command: Uint8Array): Promise<void> {
+		await publisher.publish(exchanges.commands, commandQueue(manager), command, {
+			contentType: contentTypes.json,
+			timestamp: Math.floor(Date.now() / 1000),
+			expirationMs: commandExpiresMs,
+		});
 	}
 
 	/** Hears of heartbeats of one, from now on. */
