@@ -226,3 +226,22 @@ test("an endpoint from before managers takes its tasks itself, one a message", a
 	await answer(old, task, "11\n3");
 	expect(await stateOf(task)).toBe("success");
 });
+
+test("HQ-8: a task whose process is lost again and again is given up, with a sentence", async () => {
+	const { userEndpoint, task } = await started();
+	for (let losses = 1; losses <= 3; losses++) {
+		await cloud.database.query(
+			"update user_endpoints set last_seen_at = now() - interval '1 hour', asked_at = now() - interval '2 hours'",
+		);
+		await cloud.sweep(new Date());
+		await asked(1 + losses);
+		await checkIn(userEndpoint);
+		// Answered when the start that it waits for has ended.
+		const [other] = (await submit()).tasks[fn] as [TaskId];
+		await answer(userEndpoint, other, "11\n3");
+	}
+	expect(await cloud.operations.getTask(caller, task)).toMatchObject({
+		state: "failed",
+		failure: { code: "LOST", message: expect.stringContaining("3 times") },
+	});
+});

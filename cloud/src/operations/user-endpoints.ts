@@ -10,8 +10,11 @@ import {
 	type EndpointId,
 	exchanges,
 	Fault,
+	type FaultCode,
 	idFromBytes,
+	lossLimit,
 	routingKey,
+	type TaskId,
 	taskQueue,
 	taskStateToWire,
 } from "@errand/proto";
@@ -23,12 +26,14 @@ import type { Caller } from "../policy/caller.ts";
 import { endingByCloud, failureDocument } from "../results/documents.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import { accountById } from "../store/identity.ts";
+import type { Ending } from "../store/results.ts";
 import {
 	deleteUserEndpoints,
 	ensureUserEndpoint,
 	findUserEndpoint,
 	markAsked,
 	markEnded,
+	noteLosses,
 	type UserEndpointRow,
 	unfinishedIdsOfUserEndpoint,
 	userEndpointsOf,
@@ -100,6 +105,8 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 		if (account === undefined) throw new Fault("ACCOUNT_NOT_FOUND", `account ${row.owner_id} is gone`);
 		const seenBefore = row.last_seen_at?.getTime() ?? 0;
 		await markAsked(database, row.id);
+		// It lived, said no farewell and is silent: what it had is lost with it.
+		if (row.active) await countLosses(row.id);
 		// A queue of its own time: what an earlier process left unread comes again from the rows, once.
 		await broker.removeEndpoint(row.id);
 		const { url } = await broker.provisionEndpoint(row.id);
@@ -124,6 +131,14 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 				});
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
+	}
+
+	/** A task under which the process dies again and again may be what kills it. */
+	async function countLosses(id: EndpointId): Promise<void> {
+		const given = await noteLosses(database, id, "its process at the endpoint was lost; it is sent again", lossLimit);
+		const message = `the process at the endpoint was lost ${lossLimit} times with this task`;
+		for (let at = 0; at < given.length; at += endedTogether)
+			await recorder.record(failures(given.slice(at, at + endedTogether), "LOST", message), false);
 	}
 
 	async function tell(manager: EndpointId, command: Uint8Array): Promise<void> {
@@ -175,12 +190,7 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 		const message = `the endpoint could not start the process for this task: ${reason}`;
 		for (;;) {
 			const ids = await unfinishedIdsOfUserEndpoint(database, row.id, endedTogether);
-			const endings = ids.map((id) => ({
-				...endingByCloud(id, message),
-				state: taskStateToWire.failed,
-				failure: failureDocument("RESOURCES_UNAVAILABLE", message),
-			}));
-			await recorder.record(endings, false);
+			await recorder.record(failures(ids, "RESOURCES_UNAVAILABLE", message), false);
 			if (ids.length < endedTogether) return;
 		}
 	}
@@ -265,6 +275,14 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 			await Promise.all([...background, ...[...starting.values()].map((start) => start.catch(() => undefined))]);
 		},
 	};
+}
+
+function failures(ids: readonly TaskId[], code: FaultCode, message: string): Ending[] {
+	return ids.map((id) => ({
+		...endingByCloud(id, message),
+		state: taskStateToWire.failed,
+		failure: failureDocument(code, message),
+	}));
 }
 
 /** The same for the same account, configuration and versions of what serializes; nobody can choose it. */

@@ -108,3 +108,15 @@ export async function unfinishedIdsOfUserEndpoint(session: Session, id: Endpoint
 	);
 	return rows.map((row) => row.id);
 }
+
+/** Notes at each unfinished task that the process under it is gone, and returns those that this has happened to `limit` times. */
+export async function noteLosses(session: Session, id: EndpointId, reason: string, limit: number): Promise<TaskId[]> {
+	const { rows } = await session.query<{ id: TaskId; losses: number }>(
+		`update tasks set transitions = transitions ||
+			jsonb_build_array(jsonb_build_array(state, floor(extract(epoch from now()) * 1000), 'web-service', $2::text))
+		where user_endpoint_id = $1 and finished_seq is null
+		returning id, jsonb_array_length(transitions) as losses`,
+		[id, reason],
+	);
+	return rows.filter((row) => row.losses >= limit).map((row) => row.id);
+}
