@@ -4,6 +4,7 @@
  */
 import type { EndpointId, TaskId } from "@errand/proto";
 import { Fault } from "@errand/proto";
+import type { BlobStore } from "./blobs/blobs.ts";
 import type { CloudEventBus } from "./observe/events.ts";
 import { type MessagePublisher, type OutgoingTask, Outlet } from "./outlet.ts";
 import { deadDispatchers, deleteDispatcher, insertDispatcher, renewDispatcher } from "./store/dispatchers.ts";
@@ -18,6 +19,7 @@ import {
 	unfinishedAmong,
 	unfinishedOfDispatcher,
 	unfinishedOfEndpoint,
+	unfinishedOfUserEndpoint,
 } from "./store/tasks.ts";
 
 export interface Dispatch {
@@ -30,6 +32,8 @@ export interface Dispatch {
 	publishAgain(ids: readonly TaskId[]): Promise<void>;
 	/** Publishes all unfinished tasks of an endpoint whose queue or journal is new. Returns how many. May be repeated. */
 	refill(endpoint: EndpointId): Promise<number>;
+	/** The same for one user endpoint, whose queue is new. */
+	refillUserEndpoint(id: EndpointId): Promise<number>;
 	/** Living cloud processes on this database, this one included. */
 	readonly processes: number;
 	/** Waits for what is under way, then says that nothing is left. */
@@ -51,6 +55,7 @@ export async function openDispatch(ports: {
 	database: Database;
 	publisher: MessagePublisher;
 	functions: FunctionCache;
+	blobs: BlobStore;
 	events: CloudEventBus;
 	log: Log;
 	alone: boolean;
@@ -161,6 +166,11 @@ export async function openDispatch(ports: {
 			if (count > 0) log.info({ endpoint, tasks: count }, "published an endpoint's unfinished tasks again");
 			return count;
 		},
+		async refillUserEndpoint(id) {
+			const count = await publishPages((after) => unfinishedOfUserEndpoint(database, id, after, pageTasks), 0n);
+			if (count > 0) log.info({ userEndpoint: id, tasks: count }, "published a user endpoint's unfinished tasks again");
+			return count;
+		},
 		get processes() {
 			return processes;
 		},
@@ -191,11 +201,12 @@ async function within(work: Promise<unknown>, limitMs: number): Promise<void> {
 }
 
 function toOutgoing(request: NewTasks): OutgoingTask[] {
-	const { group, resources, resultSerializers } = request;
+	const { group, resources, resultSerializers, userEndpoint } = request;
 	return request.tasks.map((task) => ({
 		id: task.id,
 		function: task.function,
 		group,
+		userEndpoint,
 		payload: task.blob === null ? task.payload : null,
 		blob: task.blob,
 		resources,
@@ -208,6 +219,7 @@ function fromRow(row: UnfinishedTask): OutgoingTask {
 		id: row.id,
 		function: row.function_id,
 		group: row.group_id,
+		userEndpoint: row.user_endpoint_id,
 		payload: row.payload,
 		blob: row.payload_blob && { sha256: row.payload_blob, sizeBytes: Number(row.payload_blob_bytes) },
 		resources: row.resources,

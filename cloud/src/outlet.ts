@@ -22,8 +22,10 @@ import {
 	TaskSchema,
 	toBinary,
 } from "@errand/proto/wire";
+import type { BlobStore } from "./blobs/blobs.ts";
+import { publicTaskMessage } from "./public-task.ts";
 import type { Log } from "./store/embedded-postgres.ts";
-import type { FunctionCache } from "./store/function-cache.ts";
+import type { CachedFunction, FunctionCache } from "./store/function-cache.ts";
 import { type Batcher, naturalBatches } from "./store/natural-batch.ts";
 import type { BlobRow } from "./store/tasks.ts";
 import { toResources } from "./task-resources.ts";
@@ -39,7 +41,15 @@ export interface MessagePublisher {
 		exchange: string,
 		routingKey: string,
 		body: Uint8Array,
-		properties: { contentType: string; timestamp?: number },
+		properties: {
+			contentType: string;
+			contentEncoding?: string;
+			headers?: Readonly<Record<string, unknown>>;
+			/** Unix seconds. */
+			timestamp?: number;
+			/** Milliseconds after which nobody wants it. */
+			expirationMs?: number;
+		},
 	): Promise<void>;
 }
 
@@ -47,6 +57,8 @@ export interface OutgoingTask {
 	readonly id: TaskId;
 	readonly function: FunctionId;
 	readonly group: TaskGroupId;
+	/** Set: a message of the public interface to this one's queue. */
+	readonly userEndpoint: EndpointId | null;
 	readonly payload: Uint8Array | null;
 	readonly blob: BlobRow | null;
 	readonly resources: Record<string, unknown> | null;
@@ -63,13 +75,15 @@ const taskOverheadBytes = 96;
 export class Outlet {
 	readonly #publisher: MessagePublisher;
 	readonly #functions: FunctionCache;
+	readonly #blobs: BlobStore;
 	readonly #log: Log;
 	readonly #lanes = new Map<EndpointId, Batcher<readonly OutgoingTask[], void>>();
 	#waitingBytes = 0;
 
-	constructor(ports: { publisher: MessagePublisher; functions: FunctionCache; log: Log }) {
+	constructor(ports: { publisher: MessagePublisher; functions: FunctionCache; blobs: BlobStore; log: Log }) {
 		this.#publisher = ports.publisher;
 		this.#functions = ports.functions;
+		this.#blobs = ports.blobs;
 		this.#log = ports.log;
 	}
 
@@ -90,7 +104,10 @@ export class Outlet {
 		const bytes = sizeOf(tasks);
 		this.#waitingBytes += bytes;
 		try {
-			await Promise.all(cut(tasks).map((piece) => this.#lane(endpoint).add(piece)));
+			const pieces = [...Map.groupBy(tasks, (task) => task.userEndpoint)].flatMap(([userEndpoint, some]) =>
+				cut(some).map((piece) => this.#lane(userEndpoint ?? endpoint).add(piece)),
+			);
+			await Promise.all(pieces);
 		} finally {
 			this.#waitingBytes -= bytes;
 		}
@@ -112,17 +129,12 @@ export class Outlet {
 		return lane;
 	}
 
+	/** All of one lane go to one queue, in one form. */
 	async #send(endpoint: EndpointId, tasks: readonly OutgoingTask[]): Promise<void> {
 		const functions = await this.#functions.find([...new Set(tasks.map((task) => task.function))], "deleted too");
-		const batch = create(TaskBatchSchema, {
-			functions: [...functions.values()].map((entry) => entry.wire),
-			tasks: tasks.map(toWire),
-		});
-		const queue = taskQueue(endpoint);
 		try {
-			await this.#publisher.publish(exchanges.tasks, queue, toBinary(TaskBatchSchema, batch), {
-				contentType: contentTypes.taskBatch,
-			});
+			if (tasks[0]?.userEndpoint) await this.#sendSingly(taskQueue(endpoint), tasks, functions);
+			else await this.#sendBatch(taskQueue(endpoint), tasks, functions);
 		} catch (cause) {
 			if (!(cause instanceof Error) || cause.name !== "UnroutableError") throw cause;
 			// The rows are the truth: an endpoint whose queue is gone gets everything unfinished when it registers again.
@@ -132,7 +144,44 @@ export class Outlet {
 			);
 		}
 	}
+
+	async #sendBatch(queue: string, tasks: readonly OutgoingTask[], functions: Functions): Promise<void> {
+		const batch = create(TaskBatchSchema, {
+			functions: [...functions.values()].map((entry) => entry.wire),
+			tasks: tasks.map(toWire),
+		});
+		await this.#publisher.publish(exchanges.tasks, queue, toBinary(TaskBatchSchema, batch), {
+			contentType: contentTypes.taskBatch,
+		});
+	}
+
+	/** As the public interface's endpoints take them. */
+	async #sendSingly(queue: string, tasks: readonly OutgoingTask[], functions: Functions): Promise<void> {
+		const messages = await Promise.all(
+			tasks.map(async (task) => {
+				const { row } = functions.get(task.function) as CachedFunction;
+				const { code, runtime } = row;
+				return publicTaskMessage({ ...task, code, runtime, payload: await this.#payloadOf(task) });
+			}),
+		);
+		await Promise.all(
+			messages.map(({ body, properties }) => this.#publisher.publish(exchanges.tasks, queue, body, properties)),
+		);
+	}
+
+	/** Their endpoints know no references: the value itself. */
+	async #payloadOf({ payload, blob }: OutgoingTask): Promise<string> {
+		if (blob === null) return Buffer.from(payload ?? []).toString("utf8");
+		const name = Buffer.from(blob.sha256).toString("hex");
+		const stored = await this.#blobs.get(name);
+		if (stored === undefined) throw new Error(`the stored value ${name} is gone`);
+		const chunks: Uint8Array[] = [];
+		for await (const chunk of stored.body) chunks.push(chunk);
+		return Buffer.concat(chunks).toString("utf8");
+	}
 }
+
+type Functions = ReadonlyMap<FunctionId, CachedFunction>;
 
 function sizeOf(tasks: readonly OutgoingTask[]): number {
 	let bytes = 0;

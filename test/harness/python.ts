@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -18,10 +18,14 @@ export interface PythonEnvironment {
 /**
  * A virtual environment with exactly these packages (`name==version`). With `ERRAND_TEST_CACHE` it is kept in that
  * directory and found again; without, it lives in a temporary one. Throws when it cannot be made.
+ * `everybody`: of the system's own Python, because another may be out of reach for users without rights.
  */
-export async function pythonEnvironment(packages: readonly string[]): Promise<PythonEnvironment> {
+export async function pythonEnvironment(
+	packages: readonly string[],
+	{ everybody = false } = {},
+): Promise<PythonEnvironment> {
 	const cache = process.env.ERRAND_TEST_CACHE;
-	const name = `python-${packages.join("-").replace(/[^a-z0-9.-]+/gi, "_")}`;
+	const name = `python-${everybody ? "system-" : ""}${packages.join("-").replace(/[^a-z0-9.-]+/gi, "_")}`;
 	if (cache) {
 		const kept = join(cache, name, "bin", "python");
 		if (existsSync(kept)) return { python: kept, remove: async () => undefined };
@@ -29,13 +33,15 @@ export async function pythonEnvironment(packages: readonly string[]): Promise<Py
 	}
 	const directory = await mkdtemp(join(cache ?? tmpdir(), `errand-${name}-`));
 	try {
-		await make(directory);
+		await (everybody ? makeOfSystem(directory) : make(directory));
 		await run(join(directory, "bin", "python"), [
 			...["-m", "pip", "install", "--quiet", "--disable-pip-version-check"],
 			...packages,
 		]);
+		await chmod(directory, 0o755);
 		if (!cache) return { python: join(directory, "bin", "python"), remove: () => rm(directory, { recursive: true }) };
-		// Whoever was faster has made the same. Scripts in bin/ name the old place; the interpreter does not mind.
+		await moveScripts(directory, join(cache, name));
+		// Whoever was faster has made the same.
 		await rename(directory, join(cache, name)).catch(() => rm(directory, { recursive: true }));
 		return { python: join(cache, name, "bin", "python"), remove: async () => undefined };
 	} catch (error) {
@@ -44,11 +50,25 @@ export async function pythonEnvironment(packages: readonly string[]): Promise<Py
 	}
 }
 
+/** Scripts name their interpreter by its place. */
+async function moveScripts(from: string, to: string): Promise<void> {
+	for (const entry of await readdir(join(from, "bin"), { withFileTypes: true })) {
+		if (!entry.isFile()) continue;
+		const path = join(from, "bin", entry.name);
+		const text = await readFile(path, "latin1");
+		if (text.startsWith(`#!${from}/`)) await writeFile(path, `#!${to}${text.slice(2 + from.length)}`, "latin1");
+	}
+}
+
 async function make(directory: string): Promise<void> {
 	try {
 		await run("python3", ["-m", "venv", directory]);
 	} catch {
-		await ensureDebianPackages(["python3", "python3-venv"]);
-		await run("/usr/bin/python3", ["-m", "venv", "--clear", directory]);
+		await makeOfSystem(directory);
 	}
+}
+
+async function makeOfSystem(directory: string): Promise<void> {
+	await ensureDebianPackages(["python3", "python3-venv"]);
+	await run("/usr/bin/python3", ["-m", "venv", "--clear", directory]);
 }

@@ -68,21 +68,29 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 		);
 		const mine = new Set(rows.map((row) => row.id));
 		const marked = await markCancelRequested(database, [...mine]);
-		const here = new Set<TaskId>();
+		/** With what they are told. */
+		const here = new Map<TaskId, string>();
 		const requested = new Set<TaskId>();
 		for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
 			const row = await findEndpoint(database, endpoint);
 			const online = row !== undefined && isOnline(row, Date.now());
-			for (const task of tasks) (online || task.state !== taskStateToWire.received ? requested : here).add(task.id);
+			// An endpoint of the public interface cannot be asked: the task ends here, and what its process says is dropped.
+			const ours = tasks.filter((task) => task.user_endpoint_id === null);
+			for (const task of tasks)
+				if (task.user_endpoint_id !== null)
+					here.set(task.id, "the task was cancelled; what its endpoint says is dropped");
+				else if (online || task.state !== taskStateToWire.received) requested.add(task.id);
+				else here.set(task.id, "the task was cancelled before its endpoint took it");
+			if (ours.length === 0) continue;
 			// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
 			await askToCancel(
 				ports,
 				endpoint,
-				tasks.map((task) => task.id),
+				ours.map((task) => task.id),
 			);
 		}
 		await recorder.record(
-			Array.from(here, (id) => endingByCloud(id, "the task was cancelled before its endpoint took it")),
+			Array.from(here, ([id, message]) => endingByCloud(id, message)),
 			false,
 		);
 		// Each list in the order that was asked.

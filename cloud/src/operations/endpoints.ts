@@ -12,6 +12,7 @@ import {
 } from "@errand/proto";
 import type { EndpointRegistered, EndpointSummary, endpointRegistration, Lease } from "@errand/proto/rest";
 import type * as z from "zod";
+import { endpointKindOf } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import { insertAudit } from "../store/audit.ts";
@@ -68,7 +69,7 @@ export function isOnline(row: EndpointRow, nowMs: number): boolean {
 const sharedLimit = 1_000;
 
 export function endpointOperations(ports: Ports, standings: Standings): EndpointOperations {
-	const { database, broker, dispatch, keys, log } = ports;
+	const { database, broker, dispatch, userEndpoints, keys, log } = ports;
 
 	async function find(id: EndpointId): Promise<EndpointRow> {
 		const row = await findEndpoint(database, id);
@@ -132,8 +133,10 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					{ args: [input.endpoint_name] },
 				);
 			const { url, queueExisted } = await broker.provisionEndpoint(id);
+			const kind = endpointKindOf(input);
+			if (kind === "manager") await userEndpoints.managerRegistered(id);
 			const journal = input.metadata.errand_journal_id ?? null;
-			if (!queueExisted || journal !== (earlier?.journal_id ?? null)) {
+			if (kind !== "manager" && (!queueExisted || journal !== (earlier?.journal_id ?? null))) {
 				// What was in the old queue or journal is gone. The journal's name is kept only when all is sent again.
 				await dispatch.refill(id);
 				await setJournal(database, id, journal);
@@ -209,6 +212,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 				);
 			await keys.deleteEndpointKey(id);
 			await broker.removeEndpoint(id);
+			await userEndpoints.remove(id);
 			await database.transaction(async (session) => {
 				await deleteEndpoint(session, id);
 				// Whoever registers the id again invites anew.
@@ -223,6 +227,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 			const until = await lockEndpoint(database, id, lockMs);
 			await insertAudit(database, caller, "endpoint.lock", id, { name: row.name });
 			await broker.revokeEndpoint(id);
+			await userEndpoints.revoke(id);
 			return until ?? new Date(Date.now() + lockMs);
 		},
 

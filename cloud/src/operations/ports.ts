@@ -9,6 +9,7 @@ import type { Recorder } from "../results/recorder.ts";
 import type { Log } from "../store/embedded-postgres.ts";
 import type { FunctionCache } from "../store/function-cache.ts";
 import type { Database } from "../store/pool.ts";
+import type { UserEndpoints } from "./user-endpoints.ts";
 
 /** Keys of endpoints: identity's business. */
 interface EndpointKeys {
@@ -26,6 +27,7 @@ export interface Ports {
 	readonly recorder: Recorder;
 	readonly publisher: MessagePublisher;
 	readonly functions: FunctionCache;
+	readonly userEndpoints: UserEndpoints;
 	readonly keys: EndpointKeys;
 	/** Where a key's credentials become tokens. */
 	readonly tokenEndpoint: string;

@@ -11,12 +11,15 @@ import {
 	newId,
 	parseId,
 	referenceOf,
+	submitLimitBytes,
 	submitLimitTasks,
 	type TaskGroupId,
 	type TaskId,
 } from "@errand/proto";
 import type { Submitted, submission } from "@errand/proto/rest";
+import { Runtime } from "@errand/proto/wire";
 import type * as z from "zod";
+import { endpointKindOf } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { type Invitation, inImage } from "../policy/share.ts";
 import { stateWord } from "../results/documents.ts";
@@ -56,7 +59,7 @@ interface Payload {
 }
 
 export function submitOperations(ports: Ports, standings: Standings): SubmitOperations {
-	const { database, broker, blobs, dispatch, functions, events } = ports;
+	const { database, broker, blobs, dispatch, functions, userEndpoints, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
@@ -91,6 +94,25 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 					args: [id, endpoint.id],
 				});
 		}
+	}
+
+	/** An endpoint of the public interface runs Python and commands, and takes values themselves. */
+	async function checkForPublicEndpoint(endpoint: EndpointRow, payloads: readonly Payload[]): Promise<void> {
+		const ids = [...new Set(payloads.map((payload) => payload.function))];
+		for (const [id, { row }] of await functions.find(ids, "deleted too"))
+			if (row.runtime !== Runtime.PYTHON && row.runtime !== Runtime.COMMAND)
+				throw new Fault(
+					"FUNCTION_NOT_PERMITTED",
+					`Function ${id} is JavaScript, and endpoint ${endpoint.id} is one of Globus Compute, which runs Python and commands`,
+					{ args: [id, endpoint.id] },
+				);
+		const large = payloads.find(({ blob }) => blob !== null && blob.sizeBytes > submitLimitBytes)?.blob;
+		if (large)
+			throw new Fault(
+				"TASK_PAYLOAD_TOO_LARGE",
+				`the arguments of one task have ${large.sizeBytes} bytes; endpoint ${endpoint.id} is one of Globus Compute, which takes ${submitLimitBytes}`,
+				{ args: [String(large.sizeBytes), String(submitLimitBytes)] },
+			);
 	}
 
 	async function groupFor(caller: Caller, id: TaskGroupId, resultQueue: boolean): Promise<void> {
@@ -169,6 +191,8 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
 		await requireFunctions(caller, endpoint, invitation, ids);
 		const payloads = await toPayloads(caller, input.tasks);
+		if (endpointKindOf(endpoint.registration) !== "errand") await checkForPublicEndpoint(endpoint, payloads);
+		const userEndpoint = await userEndpoints.forSubmit(caller, endpoint, input);
 		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
 		let group =
 			groupOf(input) ?? (submissionKey === null ? newId<TaskGroupId>() : derivedId<TaskGroupId>(submissionKey, -1));
@@ -181,6 +205,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group,
 			endpoint: id,
+			userEndpoint,
 			owner: caller.accountId,
 			resources: resourcesOf(input.resource_specification ?? null, invitation),
 			resultSerializers: input.result_serializers ?? (isPeer(input) ? peerResultSerializers : null),
@@ -222,6 +247,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group: row.group_id,
 			endpoint: row.endpoint_id,
+			userEndpoint: row.user_endpoint_id && (await userEndpoints.again(endpoint, row.user_endpoint_id)),
 			owner: row.owner_id,
 			resources: resourcesOf(row.resources, invitation),
 			resultSerializers: row.result_serializers,
@@ -245,7 +271,12 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 
 /** Throws when what is kept with every task of the request is larger than settings are. */
 function checkSettings(input: Input): void {
-	for (const name of ["resource_specification", "result_serializers"] as const) {
+	for (const name of [
+		"resource_specification",
+		"result_serializers",
+		"user_endpoint_config",
+		"user_runtime",
+	] as const) {
 		const sizeBytes = Buffer.byteLength(JSON.stringify(input[name] ?? null));
 		if (sizeBytes > settingsLimitBytes)
 			throw new Fault(

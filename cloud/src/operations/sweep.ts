@@ -1,4 +1,4 @@
-/** What is done again and again in the background: asking again for cancellations, and forgetting what is old. */
+/** What is done again and again in the background: asking again for what was not answered, and forgetting what is old. */
 import { retentionMs as defaultRetentionMs } from "@errand/proto";
 import { deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
 import { overdueCancellations } from "../store/tasks.ts";
@@ -8,18 +8,19 @@ import type { Ports } from "./ports.ts";
 /** An endpoint that has not answered a cancellation for this long is asked again. */
 const cancelAgainMs = 15_000;
 const forgetEveryMs = 60_000;
+const userEndpointsEveryMs = 15_000;
 const rowsPerStatement = 1_000;
 /** A stored value that no task has named yet is kept at least this long. */
 const orphanAgeMs = 24 * 3_600_000;
 
 export interface Sweeper {
-	/** One round of both, for tests and for the operator. */
+	/** One round of everything, for tests and for the operator. */
 	sweep(now: Date): Promise<void>;
 	close(): Promise<void>;
 }
 
 export function openSweeper(
-	ports: Pick<Ports, "database" | "publisher" | "blobs" | "log">,
+	ports: Pick<Ports, "database" | "publisher" | "blobs" | "userEndpoints" | "log">,
 	retentionMs = defaultRetentionMs,
 ): Sweeper {
 	const { database, blobs, log } = ports;
@@ -63,11 +64,13 @@ export function openSweeper(
 	};
 	const timers = [
 		every(cancelAgainMs, "cancellations", askAgain),
+		every(userEndpointsEveryMs, "user endpoints", () => ports.userEndpoints.sweep()),
 		every(forgetEveryMs, "retention", () => forget(new Date())),
 	];
 	return {
 		async sweep(now) {
 			await askAgain();
+			await ports.userEndpoints.sweep();
 			await forget(now);
 		},
 		async close() {

@@ -220,6 +220,7 @@ const isEnded = (row: WholeTaskRow): boolean => row.finished_seq !== null;
 function toStreamResult(row: WholeTaskRow): StreamResult {
 	return streamResultOfRow({
 		...row,
+		sender_id: row.user_endpoint_id ?? row.endpoint_id,
 		finished_seq: row.finished_seq ?? 0n,
 		finished_at: row.finished_at ?? new Date(0),
 		result_queue: false,

@@ -53,6 +53,7 @@ import { removePostgresHome } from "../store/postgres-home.ts";
 import { createOperations } from "./create-operations.ts";
 import type { Operations } from "./operations.ts";
 import { openSweeper } from "./sweep.ts";
+import { openUserEndpoints } from "./user-endpoints.ts";
 
 export type ResultInit = NonNullable<Parameters<typeof create<typeof ResultSchema>>[1]>;
 export type ReportInit = NonNullable<Parameters<typeof create<typeof ReportSchema>>[1]>;
@@ -63,7 +64,7 @@ export interface Message {
 	readonly exchange: string;
 	readonly routingKey: string;
 	readonly body: Uint8Array;
-	readonly properties: { contentType: string };
+	readonly properties: { contentType: string; headers?: Readonly<Record<string, unknown>> };
 }
 
 /** Queues in memory. A queue keeps everything it ever got in `sent`, for tests to read. */
@@ -77,7 +78,7 @@ export class FakeBus implements MessagePublisher, MessageSource {
 	readonly #taken = new Set<Message>();
 	readonly outcomes: ("ack" | "requeue" | "drop")[] = [];
 
-	async publish(exchange: string, key: string, body: Uint8Array, properties: { contentType: string }): Promise<void> {
+	async publish(exchange: string, key: string, body: Uint8Array, properties: Message["properties"]): Promise<void> {
 		if (this.stalled) return await new Promise<void>(() => undefined);
 		const message = { exchange, routingKey: key, body, properties };
 		this.sent.push(message);
@@ -264,8 +265,10 @@ export async function openTestCloud(
 	const elsewhere = await openElsewhere({ ...common, processes: () => dispatch.processes });
 	const recorder = openRecorder({ ...common, tellOthers: (groups) => elsewhere.tellOthers(groups) });
 	const intake = await openIntake({ ...common, source: bus, recorder });
+	const userEndpoints = openUserEndpoints({ ...common, broker, dispatch, recorder });
 	const ports = {
 		...common,
+		userEndpoints,
 		broker,
 		dispatch,
 		recorder,
@@ -290,6 +293,7 @@ export async function openTestCloud(
 		},
 		async close() {
 			await sweeper.close();
+			await userEndpoints.close();
 			await intake.close();
 			await recorder.idle();
 			await dispatch.close();

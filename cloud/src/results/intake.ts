@@ -12,6 +12,7 @@ import { type Heartbeat, recordHeartbeats } from "../store/endpoints.ts";
 import { naturalBatches } from "../store/natural-batch.ts";
 import type { Database } from "../store/pool.ts";
 import type { Ending } from "../store/results.ts";
+import { recordStartError, recordUserHeartbeats } from "../store/user-endpoints.ts";
 import { endingOfMessage, endingOfResult } from "./documents.ts";
 import type { Recorder } from "./recorder.ts";
 import { openReports } from "./reports.ts";
@@ -58,7 +59,9 @@ export async function openIntake(ports: {
 		{ limit: 500, weigh: () => 1, concurrency: 1 },
 		async (items: readonly Heartbeat[]) => {
 			const latest = new Map(items.map((item) => [item.endpoint, item]));
-			await recordHeartbeats(database, [...latest.values()]);
+			const endpoints = await recordHeartbeats(database, [...latest.values()]);
+			const others = [...latest.values()].filter((item) => !endpoints.has(item.endpoint));
+			if (others.length > 0) await recordUserHeartbeats(database, others);
 		},
 	);
 
@@ -71,9 +74,11 @@ export async function openIntake(ports: {
 				decodeMessage("ep_status_report", delivery.body),
 			);
 			if (claimed !== endpoint) throw new RangeError(`a heartbeat of endpoint ${claimed}`);
-			// An error text is about one start that failed, not about the endpoint.
-			if (typeof state.error === "string") log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
-			else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
+			// An error text is about one start that failed; under a manager's own id it says nothing about the manager.
+			if (typeof state.error === "string") {
+				log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
+				await recordStartError(database, endpoint, state.error.slice(0, startErrorCharacters));
+			} else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
 			events.emit("endpoint:heartbeat", { endpoint, state });
 		},
 	};
@@ -137,6 +142,8 @@ function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
 	);
 }
 
+/** Of a start's fault; it is for people. */
+const startErrorCharacters = 8_000;
 const defaultPeriodS = 30;
 /** It is kept, and told with every list of endpoints; one with as many blocks and demands as are told has some 150 KiB. */
 const stateLimitBytes = 256 * 1024;

@@ -103,7 +103,7 @@ export function openRecorder(ports: {
 				if (!again) continue;
 				const result = streamResultOfRow(row);
 				told.push({ group: row.group_id, cursor: row.finished_seq, result });
-				if (row.result_queue) copies.push(copyToQueue(row, result, row.endpoint_id));
+				if (row.result_queue) copies.push(copyToQueue(row, result, row.sender_id));
 			}
 		}
 		await Promise.all(copies);
@@ -116,7 +116,7 @@ export function openRecorder(ports: {
 		const rows = await endedAmong(database, [...missing.keys()]);
 		const ended = rows.filter((row) => {
 			const { endpoint } = missing.get(row.id) as Ending;
-			return endpoint === null || endpoint === row.endpoint_id;
+			return endpoint === null || endpoint === row.sender_id;
 		});
 		const known = new Set(ended.map((row) => row.id));
 		for (const [task, { endpoint }] of missing) {

@@ -167,13 +167,16 @@ export interface Heartbeat {
 	readonly details: Record<string, unknown>;
 }
 
-/** Marks endpoints as seen now; unknown ones are ignored. No endpoint twice. */
-export async function recordHeartbeats(session: Session, heartbeats: readonly Heartbeat[]): Promise<void> {
-	await session.prepared(
+/** Marks endpoints as seen now, and returns which; unknown ones are ignored. No endpoint twice. */
+export async function recordHeartbeats(
+	session: Session,
+	heartbeats: readonly Heartbeat[],
+): Promise<ReadonlySet<EndpointId>> {
+	const { rows } = await session.prepared<{ id: EndpointId }>(
 		"record-heartbeats",
 		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active, details = h.details
 		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
-		where e.id = h.id and e.deleted_at is null`,
+		where e.id = h.id and e.deleted_at is null returning e.id`,
 		[
 			heartbeats.map((h) => h.endpoint),
 			heartbeats.map((h) => h.periodMs),
@@ -181,4 +184,5 @@ export async function recordHeartbeats(session: Session, heartbeats: readonly He
 			heartbeats.map((h) => toJsonb(h.details)),
 		],
 	);
+	return new Set(rows.map((row) => row.id));
 }

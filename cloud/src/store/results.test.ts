@@ -45,6 +45,7 @@ test("the plan that ends tasks is as good for many as for one, even when it was 
 			group: newId<TaskGroupId>(),
 			endpoint,
 			owner: newId<AccountId>(),
+			userEndpoint: null,
 			resources: null,
 			resultSerializers: null,
 			retryOf: null,

@@ -60,7 +60,7 @@ const recordText = `
 			result_blob = decode(e.blob, 'hex'), result_blob_bytes = e.blob_bytes, failure = e.failure, execution = e.execution,
 			stdout_bytes = e.stdout_bytes, stderr_bytes = e.stderr_bytes
 		from endings e, gate
-		where t.id = any($1::uuid[]) and t.id = e.id and (e.endpoint_id is null or t.endpoint_id = e.endpoint_id) and coalesce(t.finished_seq, 0) < 1
+		where t.id = any($1::uuid[]) and t.id = e.id and (e.endpoint_id is null or coalesce(t.user_endpoint_id, t.endpoint_id) = e.endpoint_id) and coalesce(t.finished_seq, 0) < 1
 		returning t.id, t.group_id, t.owner_id, t.finished_seq
 	)
 	select ended.*, coalesce((select g.result_queue from task_groups g where g.id = ended.group_id), false) as result_queue
@@ -101,6 +101,8 @@ export async function recordEndings(session: Session, endings: readonly Ending[]
 /** One recorded result, as streams and documents need it. */
 export interface ResultRow extends Recorded {
 	endpoint_id: EndpointId;
+	/** Who may end it: the endpoint, or its user endpoint. */
+	sender_id: EndpointId;
 	state: number;
 	finished_at: Date;
 	result: Buffer | null;
@@ -112,7 +114,8 @@ export interface ResultRow extends Recorded {
 	stderr_bytes: bigint;
 }
 
-const columns = `t.id, t.group_id, t.owner_id, t.finished_seq, t.endpoint_id, t.state, t.finished_at, t.result, t.result_blob,
+const columns = `t.id, t.group_id, t.owner_id, t.finished_seq, t.endpoint_id,
+	coalesce(t.user_endpoint_id, t.endpoint_id) as sender_id, t.state, t.finished_at, t.result, t.result_blob,
 	t.result_blob_bytes, t.failure, t.execution, t.stdout_bytes, t.stderr_bytes`;
 
 /** A group's results after a cursor, oldest first. */

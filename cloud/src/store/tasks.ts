@@ -8,6 +8,8 @@ import type { Session } from "./pool.ts";
 export interface NewTasks {
 	readonly group: TaskGroupId;
 	readonly endpoint: EndpointId;
+	/** Of an endpoint that speaks only the public interface: who takes the tasks and ends them. Null: our daemon. */
+	readonly userEndpoint: EndpointId | null;
 	readonly owner: AccountId;
 	readonly resources: Record<string, unknown> | null;
 	readonly resultSerializers: readonly string[] | null;
@@ -32,8 +34,8 @@ export interface BlobRow {
 
 const insertText = `
 	with heads as materialized (
-		select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::uuid[], $8::uuid[], $9::text[])
-			as h (n, group_id, endpoint_id, owner_id, resources, serializers, retry_of, key, body_sha256)
+		select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::uuid[], $8::uuid[], $9::text[], $19::uuid[])
+			as h (n, group_id, endpoint_id, owner_id, resources, serializers, retry_of, key, body_sha256, user_endpoint_id)
 	),
 	fresh as (
 		insert into submissions (key, body_sha256, group_id)
@@ -43,10 +45,11 @@ const insertText = `
 	accepted as materialized (select * from heads where key is null or key in (select key from fresh)),
 	written as (
 		insert into tasks (id, function_id, group_id, endpoint_id, owner_id, dispatcher_id, payload, payload_blob, payload_blob_bytes,
-			resources, result_serializers, retry_of)
+			resources, result_serializers, retry_of, user_endpoint_id)
 		select t.id, t.function_id, a.group_id, a.endpoint_id, a.owner_id, $17,
 			case when t.blob is null then substring($16::bytea from t.at + 1 for t.size) end, decode(t.blob, 'hex'), t.blob_bytes,
-			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of
+			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of,
+			a.user_endpoint_id
 		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[])
 			as t (n, id, function_id, at, size, blob, blob_bytes) join accepted a on a.n = t.n
 		on conflict (id) do nothing -- the same statement sent again after a lost connection
@@ -98,6 +101,7 @@ export async function insertTasks(
 		Buffer.concat(payloads, at),
 		dispatcher,
 		rows.map((row) => row.task.blob?.sizeBytes ?? null),
+		heads.map((h) => h.request.userEndpoint),
 	]);
 	const row = result.rows[0];
 	return { accepted: new Set(row?.accepted ?? []), maxSeq: row?.max_seq ?? null };
@@ -124,6 +128,7 @@ export interface UnfinishedTask {
 	id: TaskId;
 	group_id: TaskGroupId;
 	endpoint_id: EndpointId;
+	user_endpoint_id: EndpointId | null;
 	function_id: FunctionId;
 	payload: Buffer | null;
 	payload_blob: Buffer | null;
@@ -133,7 +138,7 @@ export interface UnfinishedTask {
 }
 
 const unfinishedColumns =
-	"seq, id, group_id, endpoint_id, function_id, payload, payload_blob, payload_blob_bytes, resources, result_serializers";
+	"seq, id, group_id, endpoint_id, user_endpoint_id, function_id, payload, payload_blob, payload_blob_bytes, resources, result_serializers";
 
 /** Unfinished tasks of an endpoint after a sequence number, oldest first, bounded. */
 export async function unfinishedOfEndpoint(
@@ -146,6 +151,21 @@ export async function unfinishedOfEndpoint(
 		`select ${unfinishedColumns} from tasks
 		where endpoint_id = $1 and seq > $2 and finished_seq is null order by seq limit $3`,
 		[endpoint, after, limit],
+	);
+	return rows;
+}
+
+/** Unfinished tasks of a user endpoint after a sequence number, oldest first, bounded. */
+export async function unfinishedOfUserEndpoint(
+	session: Session,
+	userEndpoint: EndpointId,
+	after: bigint,
+	limit: number,
+): Promise<UnfinishedTask[]> {
+	const { rows } = await session.query<UnfinishedTask>(
+		`select ${unfinishedColumns} from tasks
+		where user_endpoint_id = $1 and seq > $2 and finished_seq is null order by seq limit $3`,
+		[userEndpoint, after, limit],
 	);
 	return rows;
 }
@@ -165,10 +185,14 @@ export async function unfinishedOfDispatcher(
 	return rows;
 }
 
-/** Those of the given tasks that have not left `received`. About finished_seq see `recordEndings`. */
+/**
+ * Those of the given tasks that have not left `received` and go to our daemon, which drops what it knows: an endpoint of
+ * the public interface would run them twice. About finished_seq see `recordEndings`.
+ */
 export async function unfinishedAmong(session: Session, ids: readonly TaskId[]): Promise<UnfinishedTask[]> {
 	const { rows } = await session.query<UnfinishedTask>(
-		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 and state = 1 order by seq`,
+		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 and state = 1
+			and user_endpoint_id is null order by seq`,
 		[ids],
 	);
 	return rows;
@@ -193,6 +217,7 @@ export interface TaskRow {
 }
 
 export interface WholeTaskRow extends TaskRow {
+	user_endpoint_id: EndpointId | null;
 	payload: Buffer | null;
 	payload_blob: Buffer | null;
 	payload_blob_bytes: bigint | null;
@@ -221,7 +246,7 @@ export async function findTasks(
 	withPayload = false,
 ): Promise<WholeTaskRow[]> {
 	const { rows } = await session.query<WholeTaskRow>(
-		`select ${summaryColumns}, ${withPayload ? "t.payload" : "null::bytea as payload"}, t.payload_blob, t.payload_blob_bytes,
+		`select ${summaryColumns}, t.user_endpoint_id, ${withPayload ? "t.payload" : "null::bytea as payload"}, t.payload_blob, t.payload_blob_bytes,
 			t.resources, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
 			t.execution, t.stdout_bytes, t.stderr_bytes
 		${withNames} where t.id = any($1::uuid[])`,
@@ -304,17 +329,21 @@ export async function unfinishedIdsOfGroup(session: Session, group: TaskGroupId)
 	return rows.map((row) => row.id);
 }
 
+export interface MarkedTask {
+	id: TaskId;
+	endpoint_id: EndpointId;
+	user_endpoint_id: EndpointId | null;
+	state: number;
+}
+
 /**
  * Marks unfinished tasks as asked to stop; the first request counts. Returns what they were then. The condition on
  * finished_seq keeps the plan from reading all unfinished tasks and comparing each with every id: see `recordEndings`.
  */
-export async function markCancelRequested(
-	session: Session,
-	ids: readonly TaskId[],
-): Promise<{ id: TaskId; endpoint_id: EndpointId; state: number }[]> {
-	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId; state: number }>(
+export async function markCancelRequested(session: Session, ids: readonly TaskId[]): Promise<MarkedTask[]> {
+	const { rows } = await session.query<MarkedTask>(
 		`update tasks set cancel_requested_at = coalesce(cancel_requested_at, now())
-		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 returning id, endpoint_id, state`,
+		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 returning id, endpoint_id, user_endpoint_id, state`,
 		[ids],
 	);
 	return rows;

@@ -1,5 +1,6 @@
 import { type EndpointRegistered, endpointRegistered, endpointRegistration } from "@errand/proto/rest";
 import * as z from "zod";
+import { endpointKindOf } from "../../../endpoint-kind.ts";
 import type { Operations } from "../../../operations/operations.ts";
 import type { BodyLimit } from "../../body.ts";
 import { type Route, route } from "../../route.ts";
@@ -20,10 +21,10 @@ type Registration = z.output<typeof endpointRegistration>;
 
 /** Our daemon gets everything; a manager of the public interface takes commands, and what came before it takes tasks. */
 export function replyFor(registration: Registration, all: EndpointRegistered): z.infer<typeof registered> {
-	if (registration.metadata.errand_protocol === 1) return all;
+	const kind = endpointKindOf(registration);
+	if (kind === "errand") return all;
 	const { task_queue_info, command_queue_info, report_queue_info: _ours, ...common } = all;
-	const isManager = registration.multi_user === true || typeof registration.metadata.user_config_template === "string";
-	return isManager ? { ...common, command_queue_info } : { ...common, task_queue_info };
+	return kind === "manager" ? { ...common, command_queue_info } : { ...common, task_queue_info };
 }
 
 const faults = ["ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN", "RESOURCE_CONFLICT", "RESOURCE_LOCKED"] as const;

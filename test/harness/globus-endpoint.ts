@@ -1,0 +1,167 @@
+/** Globus Compute's own endpoint daemon, unmodified, at a cloud of the test. */
+import { execFile } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import type { Client } from "@errand/sdk";
+import type { TestCloud } from "./cloud.ts";
+import { type GlobusSettings, globusSettings } from "./globus.ts";
+import { makeOrdinaryUser, type OrdinaryUser } from "./ordinary-user.ts";
+import { LoggedProcess } from "./process.ts";
+
+const run = promisify(execFile);
+
+/** The newest release, as pip takes it. */
+export const globusEndpointPackage = "globus-compute-endpoint==4.19.0";
+
+/** Threads of the user endpoint itself: nothing of a scheduler is needed, and it starts at once. */
+export const threadTemplate = `engine:
+  type: ThreadPoolEngine
+  max_workers: {{ workers|default(2) }}
+heartbeat_period: 5
+`;
+
+const threadSchema = { type: "object", properties: { workers: { type: "integer" } } };
+
+export class GlobusEndpoint {
+	/** As whom the daemon is logged in: the endpoint's owner. */
+	readonly client: Client;
+	readonly name: string;
+	readonly #settings: GlobusSettings;
+	readonly #user: OrdinaryUser;
+	readonly #environment: NodeJS.ProcessEnv;
+	#process: LoggedProcess | undefined;
+
+	private constructor(
+		client: Client,
+		name: string,
+		settings: GlobusSettings,
+		user: OrdinaryUser,
+		environment: NodeJS.ProcessEnv,
+	) {
+		this.client = client;
+		this.name = name;
+		this.#settings = settings;
+		this.#user = user;
+		this.#environment = environment;
+	}
+
+	/**
+	 * `globus-compute-endpoint configure`, as a user without rights, with the credentials of a service account. `python`
+	 * is the interpreter that has the package.
+	 */
+	static async configure(
+		cloud: TestCloud,
+		token: string,
+		python: string,
+		{ name = "lab", template = threadTemplate, config = "" } = {},
+	): Promise<GlobusEndpoint> {
+		const settings = await globusSettings(cloud, token);
+		const user = makeOrdinaryUser();
+		const environment = {
+			...settings.environment,
+			PATH: `${dirname(python)}:${process.env.PATH}`,
+			HOME: user.home,
+			GLOBUS_COMPUTE_USER_DIR: join(user.home, ".globus_compute"),
+		};
+		const endpoint = new GlobusEndpoint(settings.client, name, settings, user, environment);
+		await endpoint.command("configure", name);
+		endpoint.write("user_config_template.yaml.j2", template);
+		endpoint.write("user_config_schema.json", JSON.stringify(threadSchema));
+		const own = `heartbeat_period: 5\nlocal_compute_services: true\n${config}`;
+		endpoint.write("config.yaml", `${endpoint.read("config.yaml").replace(/^heartbeat_period:.*\n/m, "")}\n${own}`);
+		return endpoint;
+	}
+
+	get directory(): string {
+		return join(this.#user.home, ".globus_compute", this.name);
+	}
+
+	get id(): string {
+		return (JSON.parse(this.read("endpoint.json")) as { endpoint_id: string }).endpoint_id;
+	}
+
+	get process(): LoggedProcess {
+		if (this.#process === undefined) throw new Error("the endpoint has not been started");
+		return this.#process;
+	}
+
+	read(file: string): string {
+		return readFileSync(join(this.directory, file), "utf8");
+	}
+
+	write(file: string, text: string): void {
+		const path = join(this.directory, file);
+		mkdirSync(dirname(path), { recursive: true });
+		writeFileSync(path, text);
+		chmodSync(path, 0o600);
+		const { uid, gid } = this.#user.account;
+		if (uid !== undefined) chownSync(path, uid, gid);
+	}
+
+	/** Runs `globus-compute-endpoint WORDS` to its end. */
+	async command(...words: string[]): Promise<{ stdout: string; stderr: string }> {
+		return await run("globus-compute-endpoint", words, {
+			env: this.#environment,
+			cwd: this.#user.home,
+			...this.#user.account,
+		});
+	}
+
+	/** `start`; resolves when the cloud has it online. */
+	async start(): Promise<void> {
+		this.#process = new LoggedProcess(
+			"globus-compute-endpoint",
+			"globus-compute-endpoint",
+			["start", this.name],
+			this.#environment,
+			this.#user.home,
+			accountOf(this.#user),
+		);
+		await this.untilStatus("online");
+	}
+
+	/** Asks the cloud; rejects when the daemon ends meanwhile. */
+	async untilStatus(wanted: "online" | "offline"): Promise<void> {
+		for (;;) {
+			if (existsSync(join(this.directory, "endpoint.json"))) {
+				const { status } = await this.client.getEndpoint(this.id);
+				if (status === wanted) return;
+			}
+			if (wanted === "online" && this.process.ended) throw new Error(this.logs());
+			await new Promise((resolve) => setTimeout(resolve, 200));
+		}
+	}
+
+	/** Everything that the daemon and its user endpoints have said, for a failing test's message. */
+	logs(): string {
+		const log = join(this.directory, "endpoint.log");
+		return `${this.#process?.output ?? ""}\n${existsSync(log) ? readFileSync(log, "utf8") : ""}`.slice(-6000);
+	}
+
+	/** Ends the daemon as its user does, with everything it started. */
+	async stop(): Promise<void> {
+		if (this.#process !== undefined && !this.#process.ended) await this.#process.stop();
+	}
+
+	/** What `stop --remote` and the SDK's `stop_endpoint` ask of the cloud. */
+	async lock(): Promise<void> {
+		const reply = await fetch(`${this.client.cloudUrl}/v3/endpoints/${this.id}/lock`, {
+			method: "POST",
+			headers: { authorization: `Bearer ${await this.client.accessToken()}` },
+		});
+		if (!reply.ok) throw new Error(`the endpoint was not locked: ${await reply.text()}`);
+	}
+
+	async remove(): Promise<void> {
+		await this.stop();
+		this.#user.remove();
+		await this.#settings.close();
+	}
+}
+
+/** Undefined where the tests are not root's: then everything is whoever runs them. */
+function accountOf({ account }: OrdinaryUser): { uid: number; gid: number } | undefined {
+	const { uid, gid } = account;
+	return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
