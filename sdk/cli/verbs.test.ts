@@ -141,6 +141,7 @@ const scenes: Record<string, Scene> = {
 	"endpoint doctor": { words: ["local"], before: configure, quiet: ["process"] },
 	"endpoint pause": { words: ["local", "--reason", "maintenance"], before: configure, quiet: ["local"] },
 	"endpoint resume": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint render": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint script": { words: ["local"], before: configure, quiet: ["local"] },
 	"function register": { words: ["analysis.py:mean"], quiet: [ids.function] },
 	"function list": { quiet: [ids.function] },
