@@ -29,6 +29,7 @@ test.each([
 	["a new line at the end is not forgiven", { match: "(.*)@example.org" }, "ada@example.org\n", []],
 	["anchors stand for themselves", { match: "^(.*)@example\\.org$" }, "ada@example.org", []],
 	["plus and braces stand for themselves", { match: "(a+{1}[b])" }, "a+{1}[b]", ["a+{1}[b]"]],
+	["an escaped backslash is one", { match: "(.*)\\\\" }, "ada\\", ["ada"]],
 	["alternatives in a group", { match: "(ada|bob)@example\\.org", output: "team" }, "bob@example.org", ["team"]],
 	["zero or one", { match: "(ad?a)@.*" }, "aa@x", ["aa"]],
 	["case matters", { match: "(.*)@EXAMPLE\\.org" }, "ada@example.org", []],
@@ -43,12 +44,17 @@ test.each([
 });
 
 test.each([
+	["(a)\\1", "a backslash stands only before"],
 	["a\\d", "a backslash stands only before"],
 	["a\\", "a backslash stands only before"],
 	[".*?@x", "not in the language"],
 	["*@x", "nothing before it"],
 	["(a", "Unterminated group"],
 	["a**", "Nothing to repeat"],
+	[")|(", "Unmatched"],
+	["(.*)*@x", "could take for ever"],
+	["(a|b)*@x", "could take for ever"],
+	["()*@x", "could take for ever"],
 ])('a rule that matches "%s" is refused when the file is read', (match, says) => {
 	expect(() => names({ match }, ada)).toThrow(says);
 });

@@ -27,9 +27,13 @@ interface Rule {
 
 /** What a `match` may not hold, and what is said about it. */
 const refusals: readonly (readonly [pattern: RegExp, says: string])[] = [
-	[/\\(?:[^.?*|()\\0-9]|$)/, "a backslash stands only before one of . ? * | ( ) \\ or a digit"],
+	[/\\[^.?*|()\\]|(?<!\\)(?:\\\\)*\\$/, "a backslash stands only before one of . ? * | ( ) \\"],
 	[/[*?]\?/, '"*?" and "??" are not in the language of these rules'],
 	[/^[*?]/, "there is nothing before it that could be repeated"],
+	[
+		/\((?:[^()]*[*?|][^()]*)?\)\*/,
+		"a group that is repeated may not hold * ? or | itself: matching it could take for ever",
+	],
 ];
 
 const specialElsewhere = /[\^$+{}[\]/]/;
@@ -56,7 +60,10 @@ function compile(match: string, ignoreCase: boolean, literal: boolean): RegExp {
 		if (found) throw new MappingFailure(`match "${match}": ${JSON.stringify(found[0])}: ${says}`);
 	}
 	try {
-		return new RegExp(`^(?:${patternOf(match)})$`, flags);
+		const pattern = patternOf(match);
+		// By itself first: parentheses that do not pair must not pair with ours.
+		new RegExp(pattern, flags);
+		return new RegExp(`^(?:${pattern})$`, flags);
 	} catch (cause) {
 		throw new MappingFailure(`match "${match}": ${(cause as Error).message}`, { cause });
 	}
