@@ -27,6 +27,7 @@ import { survey, thisMachine } from "./sites/survey.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { pause, resume } from "./verbs/pause.ts";
 import type { Place } from "./verbs/place.ts";
+import { render } from "./verbs/render.ts";
 import { run } from "./verbs/run.ts";
 import { script } from "./verbs/script.ts";
 
@@ -36,6 +37,8 @@ const usage = `usage: errand-endpoint run DIR                 serve the endpoint
        errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...]
                                                 write its config.yaml, unless there is one
        errand-endpoint script DIR [--queue Q]   print the batch script of a block
+       errand-endpoint render DIR [--identity WHO] [--user-config JSON|FILE] [--user-runtime JSON|FILE]
+                                                the configuration that somebody's endpoint gets, as JSON
        errand-endpoint pause DIR [--reason R]   ask for no more blocks until it is resumed
        errand-endpoint resume DIR               ask for blocks again
        errand-endpoint doctor DIR [--json] [--online] [--canary [--queue NAME] [--timeout TIME]]
@@ -94,6 +97,9 @@ async function main(argv: readonly string[]): Promise<number> {
 			online: { type: "boolean", default: false },
 			canary: { type: "boolean", default: false },
 			queue: { type: "string" },
+			identity: { type: "string" },
+			"user-config": { type: "string" },
+			"user-runtime": { type: "string" },
 			reason: { type: "string" },
 			timeout: { type: "string", default: "10m" },
 			json: { type: "boolean", default: false },
@@ -128,6 +134,10 @@ async function main(argv: readonly string[]): Promise<number> {
 			return await run(place);
 		case "script":
 			return await script(place, values.queue);
+		case "render": {
+			const { identity, "user-config": userConfig, "user-runtime": userRuntime } = values;
+			return await render(directory, { identity, userConfig, userRuntime });
+		}
 		case "pause":
 			return await pause(directory, values.reason);
 		case "resume":

@@ -23,7 +23,7 @@ export interface Desk {
 	close(): Promise<void>;
 }
 
-/** The daemon's command line as this package knows it: `init`, `run`, `doctor`, `script`, `pause`, `resume`. Written out, because it runs as a child. */
+/** The daemon's command line as this package knows it: `init`, `run`, `doctor`, `script`, `render`, `pause`, `resume`. Written out, because it runs as a child. */
 const endpointProgram = `
 import { fstatSync, writeFileSync } from "node:fs";
 const [verb, directory, ...more] = process.argv.slice(2);
@@ -42,6 +42,7 @@ if (verb === "init" && more.includes("walltime=soon")) {
 }
 if (verb === "init") writeFileSync(directory + "/config.yaml", "# " + more.join(" ") + "\\n");
 if (verb === "script") console.log("#!/bin/bash");
+if (verb === "render") console.log(JSON.stringify({ account: { uname: "ada", uid: 1815, gid: 1815, gecos: "", dir: "/home/ada", shell: "/bin/sh", groups: [1815] }, identity: "of-ada", config: "max_blocks: 1\\n" }));
 if (verb === "pause") console.log(JSON.stringify({ paused: process.argv.at(-1).replace("--reason=", "") }));
 if (verb === "resume") console.log(JSON.stringify({ was: null }));
 if (verb === "doctor") console.log(JSON.stringify({ checks: [{ name: "broker", state: "ok", says: "answers" }] }));

@@ -143,6 +143,7 @@ const scenes: Record<string, Scene> = {
 	"endpoint doctor": { words: ["local"], before: configure, quiet: ["process"] },
 	"endpoint pause": { words: ["local", "--reason", "maintenance"], before: configure, quiet: ["local"] },
 	"endpoint resume": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint render": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint script": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },

@@ -16,6 +16,7 @@ import { endpointDoctor } from "./verbs/endpoint-doctor.ts";
 import { endpointList } from "./verbs/endpoint-list.ts";
 import { endpointLogs } from "./verbs/endpoint-logs.ts";
 import { endpointPause } from "./verbs/endpoint-pause.ts";
+import { endpointRender } from "./verbs/endpoint-render.ts";
 import { endpointRestart } from "./verbs/endpoint-restart.ts";
 import { endpointResume } from "./verbs/endpoint-resume.ts";
 import { endpointScript } from "./verbs/endpoint-script.ts";
@@ -85,6 +86,7 @@ export const verbs: readonly Verb[] = [
 	endpointShareVerb,
 	endpointShares,
 	endpointUnshare,
+	endpointRender,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,

@@ -1,0 +1,111 @@
+/**
+ * Identities to local names by rules of the field's `expression_identity_mapping#1.0.0`. Its `match` is not a regular
+ * expression of JavaScript: it always means the whole text; only `. ? * | ( )` are special, and `\` takes that away from
+ * one of them; every other character stands for itself, `^ $ + { } [ ]` too.
+ */
+import * as z from "zod";
+import { type Identity, type MappedName, MappingFailure } from "./identity.ts";
+
+const rule = z.looseObject({
+	source: z.string(),
+	match: z.string(),
+	output: z.string(),
+	ignore_case: z.boolean().default(false),
+	literal: z.boolean().default(false),
+});
+
+export const expressionDocument = z.looseObject({
+	DATA_TYPE: z.literal("expression_identity_mapping#1.0.0"),
+	mappings: z.array(rule),
+});
+
+interface Rule {
+	readonly source: string;
+	readonly match: RegExp;
+	readonly output: string;
+}
+
+/** What a `match` may not hold, and what is said about it. */
+const refusals: readonly (readonly [pattern: RegExp, says: string])[] = [
+	[/\\[^.?*|()\\]|(?<!\\)(?:\\\\)*\\$/, "a backslash stands only before one of . ? * | ( ) \\"],
+	[/[*?]\?/, '"*?" and "??" are not in the language of these rules'],
+	[/^[*?]/, "there is nothing before it that could be repeated"],
+	[
+		/\((?:[^()]*[*?|][^()]*)?\)\*/,
+		"a group that is repeated may not hold * ? or | itself: matching it could take for ever",
+	],
+];
+
+const specialElsewhere = /[\^$+{}[\]/]/;
+const statuses: ReadonlySet<string | undefined> = new Set(["used", "private"]);
+
+/** The text between `^` and `$`. */
+function patternOf(match: string): string {
+	let pattern = "";
+	for (let at = 0; at < match.length; at++) {
+		const character = match.charAt(at);
+		if (character === "\\") pattern += character + match.charAt(++at);
+		else if (character === ".") pattern += "[^\\n]";
+		else pattern += specialElsewhere.test(character) ? `\\${character}` : character;
+	}
+	return pattern;
+}
+
+/** Throws a MappingFailure that says what is wrong with it. */
+function compile(match: string, ignoreCase: boolean, literal: boolean): RegExp {
+	const flags = ignoreCase ? "iu" : "u";
+	if (literal) return new RegExp(`^${match.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}$`, flags);
+	for (const [pattern, says] of refusals) {
+		const found = pattern.exec(match);
+		if (found) throw new MappingFailure(`match "${match}": ${JSON.stringify(found[0])}: ${says}`);
+	}
+	try {
+		const pattern = patternOf(match);
+		// By itself first: parentheses that do not pair must not pair with ours.
+		new RegExp(pattern, flags);
+		return new RegExp(`^(?:${pattern})$`, flags);
+	} catch (cause) {
+		throw new MappingFailure(`match "${match}": ${(cause as Error).message}`, { cause });
+	}
+}
+
+/**
+ * Puts properties of the identity, and groups of the match by their number from 0, in the place of what stands in
+ * braces; a backslash before the brace takes that away. What is put in is never looked at again.
+ */
+function interpolate(text: string, identity: Identity, groups: readonly (string | undefined)[] = []): string {
+	return text.replace(/(?<!\\)((?:\\\\)*)\{([^}]*)\}/g, (_, before: string, name: string) => {
+		const value = /^\d+$/.test(name)
+			? groups[Number(name)]
+			: Object.hasOwn(identity, name)
+				? identity[name]
+				: undefined;
+		if (typeof value !== "string")
+			throw new MappingFailure(`"${text}" asks for {${name}}, which identity ${identity.id} does not have`);
+		return before + value;
+	});
+}
+
+/** Throws a MappingFailure for a rule that is wrong. */
+export function compileRules({ mappings }: z.output<typeof expressionDocument>): readonly Rule[] {
+	return mappings.map(({ source, match, output, ignore_case, literal }) => ({
+		source,
+		match: compile(match, ignore_case, literal),
+		output,
+	}));
+}
+
+/**
+ * Every match, rule after rule, each over all identities. Throws a MappingFailure when a rule asks an identity for
+ * something that it lacks: then this mapper maps nobody, as in the field.
+ */
+export function applyRules(rules: readonly Rule[], identities: readonly Identity[]): MappedName[] {
+	return rules.flatMap(({ source, match, output }) =>
+		identities
+			.filter(({ status }) => statuses.has(status))
+			.flatMap((identity) => {
+				const found = match.exec(interpolate(source, identity));
+				return found ? [{ identityId: identity.id, localName: interpolate(output, identity, found.slice(1)) }] : [];
+			}),
+	);
+}
