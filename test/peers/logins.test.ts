@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { computeScope, peerClientId } from "@errand/proto/rest";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
@@ -38,6 +38,8 @@ let ada: CommandLine;
 let peers: PythonEnvironment;
 let earlier: PythonEnvironment;
 let browser: Browser;
+/** The browser remembers who has logged in. */
+let person: BrowserContext;
 let scratch: string;
 /** Of one test: where the programs keep their files. */
 let directory: string;
@@ -54,6 +56,7 @@ beforeAll(async () => {
 		executablePath,
 		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
 	});
+	person = await browser.newContext();
 }, 300_000);
 afterAll(async () => {
 	await browser?.close();
@@ -92,9 +95,8 @@ async function python(environment: NodeJS.ProcessEnv, act: string, by = peers): 
 
 /** Goes where the program says, logs in and agrees as a person does; the code that is shown then. */
 async function codeFrom(url: string): Promise<string> {
-	const context = await browser.newContext();
+	const page = await person.newPage();
 	try {
-		const page = await context.newPage();
 		await page.goto(url);
 		await page.getByLabel("Username").fill("ada");
 		await page.getByLabel("Password").fill("ada-password");
@@ -105,7 +107,7 @@ async function codeFrom(url: string): Promise<string> {
 		await page.getByRole("heading", { name: "Your code" }).waitFor();
 		return await page.getByLabel("Authorization code").inputValue();
 	} finally {
-		await context.close();
+		await page.close();
 	}
 }
 
@@ -257,6 +259,8 @@ test("NEW-23: NEW-29: client credentials by ConfidentialAppAuthClient: tokens, i
 
 test("NEW-23: NEW-29: the native flow by NativeAppAuthClient: a fresh login on demand, id_token, refresh tokens that may be used twice", async () => {
 	const environment = shellOf(await globusEnv());
+	await pasteCode([program, "native", peerClientId], environment);
+	// The password is asked for again, because the program wants it so.
 	const lines = (await pasteCode([program, "native", peerClientId], environment)).split("\n");
 	const said = JSON.parse(lines.at(-1) ?? "") as { token: string };
 	expect(said).toMatchObject({
