@@ -1,18 +1,19 @@
 /** Globus Compute's SDK and endpoint daemon, unmodified, log in to this cloud: by environment variables and nothing else. */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { computeScope, peerClientId } from "@errand/proto/rest";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
 import { LoggedProcess } from "../harness/process.ts";
 import { type PythonEnvironment, pythonEnvironment } from "../harness/python.ts";
+import { makeSiteCertificate, TlsProxy } from "../harness/tls.ts";
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL("logins.py", import.meta.url));
@@ -37,6 +38,8 @@ let ada: CommandLine;
 let peers: PythonEnvironment;
 let earlier: PythonEnvironment;
 let browser: Browser;
+/** The browser remembers who has logged in. */
+let person: BrowserContext;
 let scratch: string;
 /** Of one test: where the programs keep their files. */
 let directory: string;
@@ -53,6 +56,7 @@ beforeAll(async () => {
 		executablePath,
 		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
 	});
+	person = await browser.newContext();
 }, 300_000);
 afterAll(async () => {
 	await browser?.close();
@@ -74,6 +78,11 @@ function shellOf({ environment }: GlobusEnv, more: Record<string, string> = {}):
 	return { PATH: process.env.PATH, HOME: scratch, PYTHONDONTWRITEBYTECODE: "1", ...environment, ...more };
 }
 
+/** `errand globus-forward` of somebody, on a port of its own. */
+function forwardOf({ environment }: CommandLine): LoggedProcess {
+	return new LoggedProcess("forward", process.execPath, [cli, "globus-forward", "--port", "0", "--json"], environment);
+}
+
 const daemon = (): string => join(dirname(peers.python), "globus-compute-endpoint");
 
 async function python(environment: NodeJS.ProcessEnv, act: string, by = peers): Promise<Record<string, never>[]> {
@@ -86,9 +95,8 @@ async function python(environment: NodeJS.ProcessEnv, act: string, by = peers): 
 
 /** Goes where the program says, logs in and agrees as a person does; the code that is shown then. */
 async function codeFrom(url: string): Promise<string> {
-	const context = await browser.newContext();
+	const page = await person.newPage();
 	try {
-		const page = await context.newPage();
 		await page.goto(url);
 		await page.getByLabel("Username").fill("ada");
 		await page.getByLabel("Password").fill("ada-password");
@@ -99,7 +107,7 @@ async function codeFrom(url: string): Promise<string> {
 		await page.getByRole("heading", { name: "Your code" }).waitFor();
 		return await page.getByLabel("Authorization code").inputValue();
 	} finally {
-		await context.close();
+		await page.close();
 	}
 }
 
@@ -180,15 +188,12 @@ test("NEW-29: the SDK of a year before finds the login that errand globus-env ha
 });
 
 test("NEW-29: errand globus-env --client makes a service client, and errand globus-forward brings the cloud to where the SDK looks", async () => {
-	const forward = new LoggedProcess(
-		"forward",
-		process.execPath,
-		[cli, "globus-forward", "--cloud", cloud.url, "--port", "0", "--json"],
-		ada.environment,
-	);
+	const forward = forwardOf(ada);
 	try {
 		const { environment: detour } = JSON.parse(await forward.line('"forwarding"')) as GlobusEnv;
 		const service = await globusEnv("--client", "nightly");
+		const { stdout } = await run(peers.python, [daemon(), "whoami"], { env: shellOf(service) });
+		expect(stdout).toContain("nightly");
 		const [found] = await python(shellOf(service, detour), "client");
 		expect(found).toEqual({ version: null, endpoints: [] });
 		await ada.expect("globus-env", "--login", "--approve-as", "ada", "--user-dir", `${directory}-2`);
@@ -198,6 +203,34 @@ test("NEW-29: errand globus-env --client makes a service client, and errand glob
 	} finally {
 		expect(await forward.stop()).toBe(0);
 	}
+});
+
+test("NEW-29: a cloud elsewhere, behind TLS of a site's own authority, is brought to where the SDK looks", async () => {
+	await using stack = new AsyncDisposableStack();
+	const certificates = join(scratch, "certificates");
+	mkdirSync(certificates);
+	const site = makeSiteCertificate(certificates);
+	const proxy = await TlsProxy.open(site, "127.0.0.2");
+	stack.defer(() => proxy.close());
+	const elsewhere = await TestCloud.start({
+		ERRAND_CLOUD_PUBLIC_URL: proxy.url,
+		ERRAND_CLOUD_TRUSTED_PROXIES: "127.0.0.2",
+	});
+	stack.defer(() => elsewhere.stop());
+	proxy.forwardTo(elsewhere.port);
+	const grace = await CommandLine.open(elsewhere, "grace", {
+		url: proxy.url,
+		environment: { NODE_EXTRA_CA_CERTS: site.authority },
+	});
+	const forward = forwardOf(grace);
+	stack.defer(async () => expect(await forward.stop()).toBe(0));
+	const { environment: detour } = JSON.parse(await forward.line('"forwarding"')) as GlobusEnv;
+	const login = ["--login", "--approve-as", "grace", "--user-dir", directory];
+	const told = await grace.json<GlobusEnv>("globus-env", ...login);
+	expect(told.environment.GLOBUS_SDK_SERVICE_URL_AUTH).toBe(`${proxy.url}/`);
+	const environment = shellOf(told, { ...detour, GLOBUS_SDK_VERIFY_SSL: site.authority });
+	expect((await python(environment, "client"))[0]).toEqual({ version: null, endpoints: [] });
+	expect((await python(environment, "app"))[0]).toMatchObject({ me: { preferred_username: "grace" } });
 });
 
 test("NEW-23: NEW-29: client credentials by ConfidentialAppAuthClient: tokens, introspection, userinfo, identities, revocation", async () => {
@@ -226,6 +259,8 @@ test("NEW-23: NEW-29: client credentials by ConfidentialAppAuthClient: tokens, i
 
 test("NEW-23: NEW-29: the native flow by NativeAppAuthClient: a fresh login on demand, id_token, refresh tokens that may be used twice", async () => {
 	const environment = shellOf(await globusEnv());
+	await pasteCode([program, "native", peerClientId], environment);
+	// The password is asked for again, because the program wants it so.
 	const lines = (await pasteCode([program, "native", peerClientId], environment)).split("\n");
 	const said = JSON.parse(lines.at(-1) ?? "") as { token: string };
 	expect(said).toMatchObject({
