@@ -304,6 +304,14 @@ export async function unfinishedIdsOfGroup(session: Session, group: TaskGroupId)
 	return rows.map((row) => row.id);
 }
 
+export async function unfinishedIdsOfEndpoint(session: Session, endpoint: EndpointId): Promise<TaskId[]> {
+	const { rows } = await session.query<{ id: TaskId }>(
+		"select id from tasks where endpoint_id = $1 and finished_seq is null order by seq",
+		[endpoint],
+	);
+	return rows.map((row) => row.id);
+}
+
 /**
  * Marks unfinished tasks as asked to stop; the first request counts. Returns what they were then. The condition on
  * finished_seq keeps the plan from reading all unfinished tasks and comparing each with every id: see `recordEndings`.
