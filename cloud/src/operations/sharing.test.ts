@@ -214,7 +214,8 @@ describe("NEW-21: a shared endpoint", () => {
 
 	test("that maps identities takes tasks from everybody, and is shared with nobody", async () => {
 		const { operations } = cloud;
-		const registration = { endpoint_name: "facility", multi_user: true, metadata: { endpoint_config: "secret: yes" } };
+		const metadata = { errand_protocol: 1 as const, endpoint_config: "secret: yes" };
+		const registration = { endpoint_name: "facility", multi_user: true, metadata };
 		const mapped = (await operations.registerEndpoint(owner, undefined, registration)).endpoint_id as EndpointId;
 		await submit(stranger, mapped, await register(stranger));
 		expect(await operations.getEndpointMetadata(stranger, mapped)).not.toHaveProperty("endpoint_config");
