@@ -277,6 +277,12 @@ describe("NEW-21: errand endpoint share", () => {
 	});
 });
 
+test("NEW-21: all tasks on an endpoint are cancelled by its name", async () => {
+	await desk.type(["task", "cancel", "--endpoint", "local"]);
+	expect(desk.cloud.bodies.at(-1)).toEqual({ endpoint_id: ids.endpoint });
+	expect((await desk.type(["task", "cancel"])).err).toContain("or an --endpoint");
+});
+
 test("NEW-22: the audit log is printed with what was asked for, one line each", async () => {
 	const { out } = await desk.type(["cloud", "audit", "--actor", "ada", "--action", "account", "--since", "1h"]);
 	expect(out).toBe(

@@ -270,9 +270,9 @@ export class Client {
 		return this.#rest.json({ method: "POST", path: `/v1/tasks/${id(taskId)}/cancel` }, rest.cancelled);
 	}
 
-	/** Many tasks (at most 10,000 ids), or a whole group. */
-	cancelTasks(what: { taskIds?: readonly string[]; taskGroup?: string }): Promise<Cancelled> {
-		const body = { task_ids: what.taskIds, task_group_id: what.taskGroup };
+	/** Many tasks (at most 10,000 ids), a whole group, or all on an endpoint (by its id) that the caller looks after. */
+	cancelTasks(what: { taskIds?: readonly string[]; taskGroup?: string; endpoint?: string }): Promise<Cancelled> {
+		const body = { task_ids: what.taskIds, task_group_id: what.taskGroup, endpoint_id: what.endpoint };
 		return this.#rest.json({ method: "POST", path: "/v1/tasks/cancel", body }, rest.cancelled);
 	}
 

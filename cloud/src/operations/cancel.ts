@@ -13,13 +13,15 @@ import {
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import { endingByCloud } from "../results/documents.ts";
+import { insertAudit } from "../store/audit.ts";
 import { findEndpoint } from "../store/endpoints.ts";
 import { findGroup } from "../store/groups.ts";
-import { markCancelRequested, ownersOfTasks, unfinishedIdsOfGroup } from "../store/tasks.ts";
+import { markCancelRequested, ownersOfTasks, unfinishedIdsOfEndpoint, unfinishedIdsOfGroup } from "../store/tasks.ts";
 import { isOnline } from "./endpoints.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { endpointThing } from "./standing.ts";
 
 /** Ids in one command, and in one statement. */
 const commandTasks = 1_000;
@@ -62,11 +64,30 @@ type CancelOutcome = Awaited<ReturnType<Operations["cancelTasks"]>>;
 export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> {
 	const { database, recorder } = ports;
 
-	async function cancelSome(caller: Caller, ids: readonly TaskId[], outcome: CancelOutcome): Promise<void> {
-		const rows = (await ownersOfTasks(database, ids)).filter((row) =>
-			may(caller, "task.cancel", { ownerId: row.owner_id }),
-		);
-		const mine = new Set(rows.map((row) => row.id));
+	/** Of these, the tasks that are the caller's to cancel. */
+	async function ownAmong(caller: Caller, ids: readonly TaskId[]): Promise<TaskId[]> {
+		const rows = await ownersOfTasks(database, ids);
+		return rows.filter((row) => may(caller, "task.cancel", { ownerId: row.owner_id })).map((row) => row.id);
+	}
+
+	/** All unfinished tasks there, whoever submitted them. */
+	async function tasksOnEndpoint(caller: Caller, id: EndpointId): Promise<TaskId[]> {
+		const row = await findEndpoint(database, id);
+		if (row === undefined)
+			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
+		permit(caller, "endpoint.clear", endpointThing(row), id);
+		const ids = await unfinishedIdsOfEndpoint(database, id);
+		await insertAudit(database, caller, "endpoint.clear", id, { name: row.name, tasks: ids.length });
+		return ids;
+	}
+
+	/** `permitted`: those of `ids` that the caller may cancel; of the others nothing is told. */
+	async function cancelSome(
+		permitted: readonly TaskId[],
+		ids: readonly TaskId[],
+		outcome: CancelOutcome,
+	): Promise<void> {
+		const mine = new Set(permitted);
 		const marked = await markCancelRequested(database, [...mine]);
 		/** With what they are told. */
 		const here = new Map<TaskId, string>();
@@ -109,17 +130,24 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 				const group = await findGroup(database, what.group);
 				permit(caller, "group.follow", group === undefined ? {} : { ownerId: group.owner_id }, what.group);
 				for (const id of await unfinishedIdsOfGroup(database, what.group)) wanted.add(id);
-			} else if (what.taskIds === undefined)
+			} else if (what.taskIds === undefined && what.endpoint === undefined)
 				throw new Fault(
 					"SEMANTICALLY_INVALID",
-					"say which tasks to cancel: task_ids, or task_group_id for all of a group",
+					"say which tasks to cancel: task_ids, or task_group_id for all of a group, or endpoint_id for all on an endpoint",
 				);
 
 			const outcome: CancelOutcome = { cancelled: [], requested: [], finished: [], not_found: [] };
 			const ids = [...wanted];
 			// A few at a time: who updates a hundred thousand rows at once holds up everybody who has one of them to report on.
-			for (let at = 0; at < ids.length; at += commandTasks)
-				await cancelSome(caller, ids.slice(at, at + commandTasks), outcome);
+			for (let at = 0; at < ids.length; at += commandTasks) {
+				const some = ids.slice(at, at + commandTasks);
+				await cancelSome(await ownAmong(caller, some), some, outcome);
+			}
+			const there = what.endpoint === undefined ? [] : await tasksOnEndpoint(caller, what.endpoint);
+			for (let at = 0; at < there.length; at += commandTasks) {
+				const some = there.slice(at, at + commandTasks);
+				await cancelSome(some, some, outcome);
+			}
 			return outcome;
 		},
 	};

@@ -207,7 +207,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 			if (open > 0)
 				throw new Fault(
 					"RESOURCE_CONFLICT",
-					`endpoint ${row.name} has ${open} unfinished tasks that nobody else can run; cancel them first`,
+					`endpoint ${row.name} has ${open} unfinished tasks that nobody else can run; cancel them first (errand task cancel --endpoint ${row.name})`,
 					{ args: [id] },
 				);
 			await keys.deleteEndpointKey(id);

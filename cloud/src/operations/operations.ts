@@ -138,7 +138,7 @@ export interface Operations {
 	listTasks(caller: Caller, filter: TaskFilter): Promise<Page<TaskSummary>>;
 	cancelTasks(
 		caller: Caller,
-		what: { taskIds?: readonly TaskId[]; group?: TaskGroupId },
+		what: { taskIds?: readonly TaskId[]; group?: TaskGroupId; endpoint?: EndpointId },
 	): Promise<z.infer<typeof cancelled>>;
 	/** A new task with the same function, arguments and resources, in the same group. */
 	retryTask(caller: Caller, id: TaskId): Promise<TaskId>;

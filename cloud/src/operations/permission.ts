@@ -23,6 +23,7 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 		"ENDPOINT_ACCESS_FORBIDDEN",
 		(name) => `Endpoint ${name} is not yours to share; ask its owner, or an administrator that it names`,
 	],
+	"endpoint.clear": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Endpoint ${name} is not yours to clear of tasks`],
 	"endpoint.unshare": [
 		"ENDPOINT_ACCESS_FORBIDDEN",
 		(name) => `Whom endpoint ${name} is shared with is not yours to see`,

@@ -214,13 +214,28 @@ describe("NEW-21: a shared endpoint", () => {
 
 	test("that maps identities takes tasks from everybody, and is shared with nobody", async () => {
 		const { operations } = cloud;
-		const registration = { endpoint_name: "facility", multi_user: true, metadata: { endpoint_config: "secret: yes" } };
+		const metadata = { errand_protocol: 1 as const, endpoint_config: "secret: yes" };
+		const registration = { endpoint_name: "facility", multi_user: true, metadata };
 		const mapped = (await operations.registerEndpoint(owner, undefined, registration)).endpoint_id as EndpointId;
 		await submit(stranger, mapped, await register(stranger));
 		expect(await operations.getEndpointMetadata(stranger, mapped)).not.toHaveProperty("endpoint_config");
 		expect(await operations.getEndpointMetadata(owner, mapped)).toHaveProperty("endpoint_config");
 		const refused = operations.shareEndpoint(owner, mapped, { account: guest.username, ...noLimits });
 		expect((await faultOf(refused)).code).toBe("SEMANTICALLY_INVALID");
+	});
+
+	test("is cleared of guests' tasks by whoever looks after it, who sees nothing else of them", async () => {
+		const { operations } = cloud;
+		await operations.shareEndpoint(owner, endpoint, { account: guest.username, ...noLimits, functions: [fn] });
+		const [task] = Object.values((await submit(guest, endpoint, fn)).tasks).flat() as [TaskId];
+		expect((await faultOf(operations.deleteEndpoint(owner, endpoint))).code).toBe("RESOURCE_CONFLICT");
+		expect((await operations.cancelTasks(owner, { taskIds: [task] })).not_found).toEqual([task]);
+		expect((await faultOf(operations.cancelTasks(guest, { endpoint }))).code).toBe("ENDPOINT_ACCESS_FORBIDDEN");
+		expect((await operations.cancelTasks(owner, { endpoint })).cancelled).toEqual([task]);
+		expect((await operations.getTask(guest, task)).state).toBe("cancelled");
+		expect((await faultOf(operations.getTask(owner, task))).code).toBe("TASK_NOT_FOUND");
+		expect((await audit(endpoint)).at(-1)).toMatchObject({ action: "endpoint.clear", details: { tasks: 1 } });
+		await operations.deleteEndpoint(owner, endpoint);
 	});
 
 	test("of Globus Compute without root takes tasks from its owner only, so it is not shared", async () => {

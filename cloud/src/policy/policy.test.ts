@@ -55,6 +55,7 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"endpoint.lease": ["owner", "key", "endpointAdmin"],
 	"endpoint.share": ["owner", "endpointAdmin"],
 	"endpoint.unshare": ["owner", "admin", "operator", "endpointAdmin"],
+	"endpoint.clear": ["owner", "admin", "operator", "endpointAdmin"],
 	"account-group.create": accounts,
 	"account-group.list": accounts,
 	"account-group.read": ["admin", "operator"],

@@ -52,6 +52,8 @@ export const allowed = {
 	"endpoint.lease": ["owner", "endpoint-admin", "own-endpoint"],
 	// Not the cloud's administrators: nobody but those whose endpoint it is lets others run things there.
 	"endpoint.share": ["owner", "endpoint-admin"],
+	// Also what guests have submitted: it is in the way of whoever deletes the endpoint.
+	"endpoint.clear": ["owner", "endpoint-admin", "admin"],
 	"endpoint.unshare": ["owner", "endpoint-admin", "admin"],
 	"account-group.create": ["account"],
 	"account-group.list": ["account"],

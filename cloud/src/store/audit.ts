@@ -27,6 +27,7 @@ export type AuditAction =
 	| "endpoint.delete"
 	| "endpoint.lock"
 	| "endpoint.make-key"
+	| "endpoint.clear"
 	| "endpoint.share"
 	| "endpoint.unshare"
 	| "group.create"

@@ -329,6 +329,14 @@ export async function unfinishedIdsOfGroup(session: Session, group: TaskGroupId)
 	return rows.map((row) => row.id);
 }
 
+export async function unfinishedIdsOfEndpoint(session: Session, endpoint: EndpointId): Promise<TaskId[]> {
+	const { rows } = await session.query<{ id: TaskId }>(
+		"select id from tasks where endpoint_id = $1 and finished_seq is null order by seq",
+		[endpoint],
+	);
+	return rows.map((row) => row.id);
+}
+
 export interface MarkedTask {
 	id: TaskId;
 	endpoint_id: EndpointId;

@@ -122,6 +122,8 @@ export type Explanation = z.infer<typeof explanation>;
 export const cancellation = z.object({
 	task_ids: z.array(z.uuid()).max(10_000).optional(),
 	task_group_id: z.uuid().optional(),
+	/** All unfinished tasks on an endpoint that one looks after, also those of its guests. */
+	endpoint_id: z.uuid().optional(),
 });
 export const cancelled = z.object({
 	/** Was not with the endpoint: ended here and now. */

@@ -7,7 +7,14 @@ export const taskCancel = verb({
 	name: "task cancel",
 	summary: "Stop tasks: queued, dispatched or running",
 	arguments: [{ name: "tasks", takes: "any", summary: "ids, their first characters, or last", completes: "task" }],
-	options: [{ flags: "-g, --group <id>", summary: "all unfinished tasks of this task group" }],
+	options: [
+		{ flags: "-g, --group <id>", summary: "all unfinished tasks of this task group" },
+		{
+			flags: "-e, --endpoint <endpoint>",
+			summary: "all unfinished tasks on this endpoint of yours, also those of guests",
+			completes: "endpoint",
+		},
+	],
 	examples: [
 		["errand task cancel last", "a running task gets SIGTERM, then SIGKILL"],
 		["errand task cancel --group 0b2f8c0e-8a57-4a53-9d51-2f6f0a3f4d11", "the rest of a map"],
@@ -16,8 +23,12 @@ export const taskCancel = verb({
 		.object({
 			tasks: z.array(z.string()).default([]),
 			group: z.uuid("a task group is given by its whole id").optional(),
+			endpoint: z.string().optional(),
 		})
-		.refine((input) => input.tasks.length > 0 || input.group !== undefined, "say which tasks, or a --group"),
+		.refine(
+			(input) => input.tasks.length > 0 || input.group !== undefined || input.endpoint !== undefined,
+			"say which tasks, or a --group, or an --endpoint",
+		),
 	output: cancelled,
 	json: "document",
 	show: (outcome, screen) => {
@@ -33,9 +44,13 @@ export const taskCancel = verb({
 	},
 	ids: (outcome) => [...outcome.cancelled, ...outcome.requested],
 	exit: (outcome) => (outcome.not_found.length > 0 ? "notFound" : undefined),
-	async *run(context, { tasks, group }) {
+	async *run(context, { tasks, group, endpoint }) {
 		const client = await context.client();
 		const ids = await selectTasks(context, client, tasks);
-		yield await client.cancelTasks({ ...(ids.length > 0 && { taskIds: ids }), ...(group && { taskGroup: group }) });
+		yield await client.cancelTasks({
+			...(ids.length > 0 && { taskIds: ids }),
+			...(group && { taskGroup: group }),
+			...(endpoint !== undefined && { endpoint: (await client.getEndpoint(endpoint)).id }),
+		});
 	},
 });

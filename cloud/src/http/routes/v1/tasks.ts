@@ -61,17 +61,21 @@ export const tasks = (operations: Operations): Route[] => [
 	route({
 		method: "POST",
 		path: "/v1/tasks/cancel",
-		summary: "Cancels tasks, or a whole task group",
+		summary: "Cancels tasks, a whole task group, or all on an endpoint that the caller looks after",
 		body: cancellation,
 		reply: cancelled,
-		faults: ["TASK_GROUP_NOT_FOUND", "TASK_GROUP_ACCESS_FORBIDDEN"],
+		faults: ["TASK_GROUP_NOT_FOUND", "TASK_GROUP_ACCESS_FORBIDDEN", "ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN"],
 		handle: (caller, { body }) => {
-			if (body.task_ids === undefined && body.task_group_id === undefined) {
-				throw new Fault("SEMANTICALLY_INVALID", "Say which tasks to cancel: task_ids, or task_group_id.");
+			if (body.task_ids === undefined && body.task_group_id === undefined && body.endpoint_id === undefined) {
+				throw new Fault(
+					"SEMANTICALLY_INVALID",
+					"Say which tasks to cancel: task_ids, or task_group_id, or endpoint_id.",
+				);
 			}
 			const ids = body.task_ids?.map((id) => id.toLowerCase() as TaskId);
 			const group = body.task_group_id === undefined ? undefined : taskGroupId.parse(body.task_group_id);
-			return operations.cancelTasks(caller, given({ taskIds: ids, group }));
+			const endpoint = body.endpoint_id === undefined ? undefined : endpointId.parse(body.endpoint_id);
+			return operations.cancelTasks(caller, given({ taskIds: ids, group, endpoint }));
 		},
 	}),
 	route({
