@@ -8,6 +8,7 @@ import {
 	idToBytes,
 	inlineLimitBytes,
 	newId,
+	pack,
 	packReference,
 	submitLimitTasks,
 	type TaskGroupId,
@@ -173,6 +174,18 @@ test("GC-4: arguments above the inline limit that come inline are stored, and tr
 	expect(task?.payloadReference?.sizeBytes).toBe(text.length);
 	const key = endpointKeyOf(home.caller, home.endpoint);
 	expect(await read((await cloud.operations.getBlob(key, digest(text))).body)).toBe(text);
+});
+
+test("a function registered as plain source is packed for the worker; a name that source cannot bind is refused", async () => {
+	const home = await settle(cloud);
+	const source = { function_name: "twice", function_code: "def twice(n):\n    return 2 * n\n", serialized: false };
+	const id = await cloud.operations.registerFunction(home.caller, source);
+	expect((await cloud.operations.getFunction(home.caller, id)).function_code).toBe(
+		pack([`st\ntwice:${source.function_code}`]),
+	);
+	expect(await codeOf(cloud.operations.registerFunction(home.caller, { ...source, function_name: "a:b" }))).toBe(
+		"SEMANTICALLY_INVALID",
+	);
 });
 
 async function* bytes(text: string): AsyncGenerator<Uint8Array> {
