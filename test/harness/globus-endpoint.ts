@@ -65,11 +65,16 @@ export class GlobusEndpoint {
 			GLOBUS_COMPUTE_USER_DIR: join(user.home, ".globus_compute"),
 		};
 		const endpoint = new GlobusEndpoint(settings.client, name, settings, user, environment);
-		await endpoint.command("configure", name);
-		endpoint.write("user_config_template.yaml.j2", template);
-		endpoint.write("user_config_schema.json", JSON.stringify(threadSchema));
-		const own = `heartbeat_period: 5\nlocal_compute_services: true\n${config}`;
-		endpoint.write("config.yaml", `${endpoint.read("config.yaml").replace(/^heartbeat_period:.*\n/m, "")}\n${own}`);
+		try {
+			await endpoint.command("configure", name);
+			endpoint.write("user_config_template.yaml.j2", template);
+			endpoint.write("user_config_schema.json", JSON.stringify(threadSchema));
+			const own = `heartbeat_period: 5\nlocal_compute_services: true\n${config}`;
+			endpoint.write("config.yaml", `${endpoint.read("config.yaml").replace(/^heartbeat_period:.*\n/m, "")}\n${own}`);
+		} catch (error) {
+			await endpoint.remove();
+			throw error;
+		}
 		return endpoint;
 	}
 

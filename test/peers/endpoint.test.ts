@@ -56,68 +56,63 @@ describe.each(deploymentNames)("an unmodified globus-compute-endpoint at the %s 
 		expect(await Promise.all(sums)).toEqual(sums.map((_, n) => n + 1));
 	}, 60_000);
 
-	test("arguments that travel by reference elsewhere arrive there whole", async () => {
-		const size = python<[string], number>({ source: "def size(text):\n    return len(text)\n", name: "size" });
-		expect(await executor.submit(size, "é".repeat(300_000))).toBe(300_000);
-	}, 60_000);
+	// The rest is the same whatever the broker is; it comes before the restart, which forbids it.
+	if (deploymentName === "embedded") {
+		test("arguments that travel by reference elsewhere arrive there whole", async () => {
+			const size = python<[string], number>({ source: "def size(text):\n    return len(text)\n", name: "size" });
+			expect(await executor.submit(size, "é".repeat(300_000))).toBe(300_000);
+		}, 60_000);
 
-	test("GC-10: a command comes back with its code and both streams, its parameter quoted", async () => {
-		const result = await executor.submit(shell("printf %s {text}; echo oops >&2; exit 3"), { text: "a b; $(id)" });
-		expect(result).toMatchObject({ returncode: 3, stdout: "a b; $(id)", stderr: "oops\n" });
-	}, 60_000);
+		test("GC-10: a command comes back with its code and both streams, its parameter quoted", async () => {
+			const result = await executor.submit(shell("printf %s {text}; echo oops >&2; exit 3"), { text: "a b; $(id)" });
+			expect(result).toMatchObject({ returncode: 3, stdout: "a b; $(id)", stderr: "oops\n" });
+		}, 60_000);
 
-	test("GC-10: a command that is out of time ends with 124", async () => {
-		const result = await executor.submit(shell("sleep 30", { walltimeMs: 200 }));
-		expect(result).toMatchObject({ returncode: 124, exceptionName: "subprocess.TimeoutExpired" });
-	}, 60_000);
+		test("GC-10: a command that is out of time ends with 124", async () => {
+			const result = await executor.submit(shell("sleep 30", { walltimeMs: 200 }));
+			expect(result).toMatchObject({ returncode: 124, exceptionName: "subprocess.TimeoutExpired" });
+		}, 60_000);
 
-	test("an exception comes back with its traceback", async () => {
-		const fail = python<[], never>({ source: "def fail():\n    raise ValueError('no such thing')\n", name: "fail" });
-		const error = await causeOf(executor.submit(fail));
-		expect(error).toBeInstanceOf(RemoteError);
-		expect((error as RemoteError).remoteStack).toContain("ValueError: no such thing");
-	}, 60_000);
+		test("an exception comes back with its traceback", async () => {
+			const fail = python<[], never>({ source: "def fail():\n    raise ValueError('no such thing')\n", name: "fail" });
+			const error = await causeOf(executor.submit(fail));
+			expect(error).toBeInstanceOf(RemoteError);
+			expect((error as RemoteError).remoteStack).toContain("ValueError: no such thing");
+		}, 60_000);
 
-	test("a value that the template's schema forbids is told to whoever submits", async () => {
-		const fn = await endpoint.client.registerFunction({ function_name: "add", function_code: await add.code() });
-		const submitted = endpoint.client.submit(endpoint.id, {
-			tasks: { [fn]: [add.packArguments([1, 2])] },
-			user_endpoint_config: { workers: "many" },
-		});
-		expect(await causeOf(submitted)).toMatchObject({
-			httpStatus: 422,
-			message: expect.stringContaining("'many' is not of type 'integer'"),
-		});
-	}, 60_000);
+		test("a value that the template's schema forbids is told to whoever submits", async () => {
+			const fn = await endpoint.client.registerFunction({ function_name: "add", function_code: await add.code() });
+			const submitted = endpoint.client.submit(endpoint.id, {
+				tasks: { [fn]: [add.packArguments([1, 2])] },
+				user_endpoint_config: { workers: "many" },
+			});
+			expect(await causeOf(submitted)).toMatchObject({
+				httpStatus: 422,
+				message: expect.stringContaining("'many' is not of type 'integer'"),
+			});
+		}, 60_000);
+	}
 
-	test("NEW-29: a stopped daemon is offline; what is submitted meanwhile runs when it is back under its id", async () => {
-		const { id } = endpoint;
-		await endpoint.stop();
-		await endpoint.untilStatus("offline");
-		const sum = executor.submit(add, 20, 22);
-		await sum.accepted;
-		await endpoint.start();
-		expect(endpoint.id).toBe(id);
-		expect(await sum).toBe(42);
-	}, 60_000);
-
-	test("NEW-29: functions that its configuration does not allow are refused by the cloud", async () => {
+	test("NEW-29: a stopped daemon is offline; what is submitted meanwhile runs when it is back under its id, and what its configuration now forbids is refused", async () => {
 		const { client, id } = endpoint;
 		const fn = await client.registerFunction({ function_name: "add", function_code: await add.code() });
+		const tasks = [add.packArguments([20, 22])];
 		await endpoint.stop();
-		const config = endpoint.read("config.yaml");
-		endpoint.write("config.yaml", `${config}allowed_functions:\n  - ${fn}\n`);
+		await endpoint.untilStatus("offline");
+		const { tasks: ids } = await client.submit(id, { tasks: { [fn]: tasks } });
+		endpoint.write("config.yaml", `${endpoint.read("config.yaml")}allowed_functions:\n  - ${fn}\n`);
 		await endpoint.start();
+		expect(endpoint.id).toBe(id);
+		const [task = ""] = ids[fn] ?? [];
+		await expect.poll(async () => (await client.getTask(task)).result, { timeout: 40_000 }).toBe("11\n42");
 		const other = await client.registerFunction({ function_name: "add", function_code: await add.code() });
-		const tasks = [add.packArguments([1, 2])];
 		expect(await causeOf(client.submit(id, { tasks: { [other]: tasks } }))).toMatchObject({
 			code: "FUNCTION_NOT_PERMITTED",
 			httpStatus: 403,
 		});
-		const { tasks: ids } = await client.submit(id, { tasks: { [fn]: tasks } });
-		const [task = ""] = ids[fn] ?? [];
-		await expect.poll(async () => (await client.getTask(task)).result, { timeout: 30_000 }).toBe("11\n3");
 	}, 60_000);
+
+	if (deploymentName !== "embedded") return;
 
 	test("NEW-29: stopped from afar it ends, does not start again while it is locked, and can be deleted", async () => {
 		await endpoint.lock();
