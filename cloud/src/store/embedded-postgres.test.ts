@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { pino } from "pino";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { type EmbeddedPostgres, openEmbeddedPostgres } from "./embedded-postgres.ts";
 import { migrate, readMigrations } from "./migrate.ts";
 import { openPool } from "./pool.ts";
@@ -99,6 +100,9 @@ test("a server ends by itself when its cloud is killed", async () => {
 	child.kill("SIGKILL");
 	await gone;
 	expect(pid).toBeGreaterThan(1);
+	// The last that an orderly end removes; before that it still writes into its directory.
+	const running = join(socketOf(directory), "..", "data", "postmaster.pid");
+	await vi.waitFor(() => expect(existsSync(running)).toBe(false), { timeout: 20_000 });
 });
 
 test("migrations run once each, even when two clouds start together, and a newer database is refused", async () => {

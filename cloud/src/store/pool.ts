@@ -74,6 +74,9 @@ export function openPool(options: { url: string; log: Log; maxConnections?: numb
 		types: { getTypeParser },
 	};
 	const pool = new pg.Pool(config);
+	// A connection may be lost between two statements of a transaction, when the pool does not listen and no statement
+	// would tell: the next statement fails, and its caller repeats.
+	pool.on("connect", (client) => client.on("error", () => undefined));
 	pool.on("error", (cause) => log.warn({ reason: cause.message }, "an idle database connection was lost"));
 	let closed = false;
 	let repeats = 0;

@@ -1,7 +1,10 @@
+import { execFileSync } from "node:child_process";
 import {
+	closeSync,
 	existsSync,
 	mkdirSync,
 	mkdtempSync,
+	openSync,
 	readdirSync,
 	readFileSync,
 	rmdirSync,
@@ -603,6 +606,30 @@ describe("the list on disk", () => {
 		expect(scheduler.count("submit")).toBe(2);
 		expect(supervisor.view.trouble).toBe("");
 		expect(ids()).toContain(id);
+	});
+
+	test("a file system that stalls: no block is asked for meanwhile, and one for each wish when it goes on", async () => {
+		await working();
+		await supervisor.settled();
+		// Whoever opens it for writing waits until somebody reads.
+		const stalled = join(directory, "blocks.json.new");
+		execFileSync("mkfifo", [stalled]);
+		supervisor.start("default", 1);
+		for (let second = 0; second < 120; second++) {
+			steadyMs += 1000;
+			wallMs += 1000;
+			supervisor.tick();
+			await new Promise((resolve) => setImmediate(resolve));
+		}
+		expect(scheduler.count("submit")).toBe(1);
+		expect(states()).toEqual(["active", "requested"]);
+		// A pipe cannot be synced: the write that stalled fails, and is done again.
+		const reader = openSync(stalled, "r");
+		rmSync(stalled);
+		await pass(minuteMs);
+		closeSync(reader);
+		expect(scheduler.count("submit")).toBe(2);
+		expect(supervisor.view.trouble).toBe("");
 	});
 });
 

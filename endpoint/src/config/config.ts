@@ -4,26 +4,12 @@
  */
 import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { cancelGraceMs, lossLimit, outputLimitBytes } from "@errand/proto";
+import { cancelGraceMs, lossLimit, outputLimitBytes, type SchedulerName, schedulerNames } from "@errand/proto";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
 import { interfaceAddresses } from "./interface-addresses.ts";
 import { duration, size } from "./quantities.ts";
 import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
-
-export const schedulerNames = [
-	"local",
-	"slurm",
-	"pbs",
-	"torque",
-	"gridengine",
-	"lsf",
-	"htcondor",
-	"flux",
-	"kubernetes",
-	"ssh",
-] as const;
-export type SchedulerName = (typeof schedulerNames)[number];
 
 const path = z.string().refine(isAbsolute, "an absolute path");
 /** Of one batch system, said once for the endpoint. */

@@ -1,7 +1,7 @@
 /** Writes the `config.yaml` of a new endpoint. One that is there already is a person's, and stays. */
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SchedulerName } from "../config/config.ts";
+import type { SchedulerName } from "@errand/proto";
 import { defaultConfigText } from "../config/default-config.ts";
 import { type Answers, configText, plainConfigText } from "./config-text.ts";
 import { nothingKnown } from "./inquiry.ts";

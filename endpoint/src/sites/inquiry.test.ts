@@ -1,5 +1,5 @@
+import type { SchedulerName } from "@errand/proto";
 import { describe, expect, test } from "vitest";
-import type { SchedulerName } from "../config/config.ts";
 import { type Ask, inquiries } from "./inquiry.ts";
 
 /** Programs that print what is said here, and nothing else on the machine. */

@@ -1,5 +1,5 @@
 /** What a scheduler is asked before anything is configured, and how its answers are read. Best effort: what cannot be read is not known. */
-import type { SchedulerName } from "../config/config.ts";
+import type { SchedulerName } from "@errand/proto";
 
 interface NodeShape {
 	readonly cores?: number;

@@ -1,6 +1,7 @@
 /** The settings of an endpoint on a scheduler of which no more is known than the scheduler itself tells. */
+
+import type { SchedulerName } from "@errand/proto";
 import { parseDocument, type YAMLMap } from "yaml";
-import type { SchedulerName } from "../config/config.ts";
 import type { ClusterFacts } from "./inquiry.ts";
 import type { Site } from "./site.ts";
 

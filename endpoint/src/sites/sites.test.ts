@@ -2,14 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { SchedulerName } from "@errand/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-	type EndpointConfig,
-	type KubernetesConfig,
-	parseConfig,
-	readConfig,
-	type SchedulerName,
-} from "../config/config.ts";
+import { type EndpointConfig, type KubernetesConfig, parseConfig, readConfig } from "../config/config.ts";
 import type { QueueConfig } from "../config/queue.ts";
 import { openFluxScheduler } from "../scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "../scheduler/gridengine/gridengine.ts";

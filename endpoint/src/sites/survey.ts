@@ -1,6 +1,6 @@
 /** Before an endpoint is configured: what this machine is, and what only the person knows. */
 import { hostname, networkInterfaces, userInfo } from "node:os";
-import type { SchedulerName } from "../config/config.ts";
+import type { SchedulerName } from "@errand/proto";
 import { SchedulerCommand } from "../scheduler/scheduler-command.ts";
 import { silentLogger } from "../service/logger.ts";
 import { presetValue } from "./config-text.ts";

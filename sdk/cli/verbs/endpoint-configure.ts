@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { schedulerNames } from "@errand/proto";
 import { type EndpointSummary, endpointRegistration } from "@errand/proto/rest";
 import * as z from "zod";
 import type { Client } from "../../src/index.ts";
@@ -10,23 +11,10 @@ import { type Answers, completeAnswers, initialiseEndpoint, surveyEndpoint } fro
 import { makePrivateDirectory } from "../home.ts";
 import { verb } from "../verb.ts";
 
-const schedulers = [
-	"local",
-	"slurm",
-	"pbs",
-	"torque",
-	"gridengine",
-	"lsf",
-	"htcondor",
-	"flux",
-	"kubernetes",
-	"ssh",
-] as const;
-
 const input = z.object({
 	name: endpointRegistration.shape.endpoint_name,
 	site: z.string().min(1).optional(),
-	scheduler: z.enum(schedulers).optional(),
+	scheduler: z.enum(schedulerNames).optional(),
 	detect: z.boolean().default(false),
 	account: z.string().optional(),
 	queue: z.string().optional(),
@@ -46,7 +34,7 @@ export const endpointConfigure = verb({
 		{
 			flags: "--scheduler <scheduler>",
 			summary: "who gives nodes (default: whoever answers here)",
-			choices: schedulers,
+			choices: schedulerNames,
 		},
 		{ flags: "--account <account>", summary: "who pays" },
 		{ flags: "--queue <queue>", summary: "the scheduler's queue or partition" },
