@@ -71,6 +71,8 @@ module.exports = {
 		vendorRoom("@grpc/grpc-js", ["^endpoint/src/(link|manager)/"]),
 		vendorRoom("oidc-provider", ["^cloud/src/identity/"]),
 		vendorRoom("jose", ["^cloud/src/identity/"]),
+		vendorRoom("nunjucks", ["^endpoint/src/multiuser/"]),
+		vendorRoom("ajv", ["^endpoint/src/multiuser/"]),
 		vendorRoom("express", ["^cloud/src/(http|identity|web)/"]),
 		{
 			name: "no-drawers",

@@ -27,7 +27,6 @@ import { survey, thisMachine } from "./sites/survey.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { pause, resume } from "./verbs/pause.ts";
 import type { Place } from "./verbs/place.ts";
-import { render } from "./verbs/render.ts";
 import { run } from "./verbs/run.ts";
 import { script } from "./verbs/script.ts";
 
@@ -135,6 +134,8 @@ async function main(argv: readonly string[]): Promise<number> {
 		case "script":
 			return await script(place, values.queue);
 		case "render": {
+			// The daemon is to stay small: only this verb needs a template language and JSON Schema.
+			const { render } = await import("./verbs/render.ts");
 			const { identity, "user-config": userConfig, "user-runtime": userRuntime } = values;
 			return await render(directory, { identity, userConfig, userRuntime });
 		}

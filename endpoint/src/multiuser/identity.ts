@@ -1,7 +1,7 @@
 /** Who asks, as the cloud tells it: every identity that one person has linked. */
 import * as z from "zod";
 
-export const identity = z.looseObject({
+const identity = z.looseObject({
 	id: z.string().min(1),
 	username: z.string().optional(),
 	email: z.string().optional(),

@@ -25,7 +25,7 @@ function asText<T extends object>(value: T, text: () => string): T {
 }
 
 /** `at` is where it stands, for messages. Throws a SEMANTICALLY_INVALID fault for what cannot be in a template. */
-export function quoteValue(value: Json, at: string, depth = 0): unknown {
+function quoteValue(value: Json, at: string, depth = 0): unknown {
 	if (depth > depthLimit)
 		throw new Fault("SEMANTICALLY_INVALID", `${at}: values may be nested ${depthLimit} deep at most`);
 	if (value === null) return "null";
