@@ -204,7 +204,7 @@ describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout:
 				.join("")}`,
 		});
 		closeLater(() => endpoint.stop());
-		const registration = { endpoint_name: "spare", metadata: { errand_protocol: 1 } };
+		const registration = { endpoint_name: "spare", metadata: { errand_protocol: 1 as const } };
 		const spare = (await settings.client.registerEndpoint(registration)).endpoint_id;
 		const words = [endpoint.id, spare];
 		const { said } = await runProgram(python.python, program("machine"), words, settings.environment);
