@@ -1,6 +1,6 @@
 """An MPI program, the nodes' hardware, and the end of an endpoint by its owner: `name JSON`, one a line.
 
-Word: the endpoint's id.
+Words: the ids of an endpoint that runs and of one that may be ended.
 """
 
 import json
@@ -11,7 +11,7 @@ from globus_compute_sdk import Client, Executor, MPIFunction
 from globus_compute_sdk.errors import TaskPending
 from globus_sdk import GlobusAPIError
 
-endpoint = sys.argv[1]
+endpoint, spare = sys.argv[1:]
 gcc = Client()
 
 
@@ -38,8 +38,8 @@ while True:
         break
     except TaskPending:
         time.sleep(0.2)
-stopped = gcc.stop_endpoint(endpoint)
+stopped = gcc.stop_endpoint(spare)
 say("stopped", [stopped["endpoint_id"], stopped["lock_expiration_timestamp"] > time.time()])
-say("deleted", gcc.delete_endpoint(endpoint).data)
-say("gone", refusal(lambda: gcc.get_endpoint_status(endpoint)))
+say("deleted", gcc.delete_endpoint(spare).data)
+say("gone", refusal(lambda: gcc.get_endpoint_status(spare)))
 say("endpoints", [row["uuid"] for row in gcc.get_endpoints()])

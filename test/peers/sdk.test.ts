@@ -203,14 +203,17 @@ describe("NEW-29: what else Globus Compute's Python SDK may ask for", { timeout:
 				.map((name) => `  ${name}: "1"\n`)
 				.join("")}`,
 		});
-		closeLater(() => endpoint.kill());
-		const { said } = await runProgram(python.python, program("machine"), [endpoint.id], settings.environment);
+		closeLater(() => endpoint.stop());
+		const registration = { endpoint_name: "spare", metadata: { errand_protocol: 1 as const } };
+		const spare = (await settings.client.registerEndpoint(registration)).endpoint_id;
+		const words = [endpoint.id, spare];
+		const { said } = await runProgram(python.python, program("machine"), words, settings.environment);
 		expect(said.mpi).toEqual([0, "ranks 2\nranks 2\n", ""]);
 		expect(said.hardware).toContain("== shell: df -h ==");
-		expect(said.stopped).toEqual([endpoint.id, true]);
+		expect(said.stopped).toEqual([spare, true]);
 		expect(said.deleted).toEqual({ result: 302 });
 		expect(said.gone).toEqual([404, "ENDPOINT_NOT_FOUND"]);
-		expect(said.endpoints).not.toContain(endpoint.id);
-		await endpoint.process.exit();
+		expect(said.endpoints).toContain(endpoint.id);
+		expect(said.endpoints).not.toContain(spare);
 	});
 });
