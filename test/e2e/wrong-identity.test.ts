@@ -272,6 +272,21 @@ const fresh = {
 	function: ({ ada }: Scene) => ada.registerFunction({ function_name: mark, function_code: code }),
 	task: ({ ada, endpoint, functionId, group }: Scene) => submitOne(ada, endpoint.id, functionId, group),
 };
+/** Somebody whom no row asks for. */
+async function stranger({ cloud }: Scene): Promise<string> {
+	const name = freshName();
+	await cloud.createAccount(name);
+	return name;
+}
+
+/** A group of Ada's with one more member. */
+async function groupOfTwo(scene: Scene): Promise<{ group: string; member: string }> {
+	const member = await stranger(scene);
+	const group = (await scene.ada.sharing.createGroup(freshName())).name;
+	await scene.ada.sharing.setMember(group, member);
+	return { group, member };
+}
+
 const leaseBody = () => ({ holder_id: newId(), host: "h", pid: 1 });
 /** Endpoints are found by id, so a refusal may say that there is one; tasks, groups and values are not even that. */
 const endpointRefused = "ENDPOINT_ACCESS_FORBIDDEN";
@@ -492,6 +507,60 @@ const table: Readonly<Record<string, Row>> = {
 			const text = await reply.text();
 			expect(text.includes(adasAccount), caller).toBe(caller === "owner");
 		},
+	},
+
+	// groups of people, shares, the audit log
+	"POST /v1/groups": {
+		ask: () => ({ path: "/v1/groups", body: { name: freshName() } }),
+		may: accountsOnly("FORBIDDEN"),
+	},
+	"GET /v1/groups": { ask: () => ({ path: "/v1/groups" }), may: accountsOnly("FORBIDDEN"), check: onlyOwnList() },
+	"GET /v1/groups/{group}": {
+		ask: async (scene) => ({ path: `/v1/groups/${(await groupOfTwo(scene)).group}` }),
+		may: ownerAndAdmins("AUTH_GROUP_NOT_FOUND"),
+	},
+	"DELETE /v1/groups/{group}": {
+		ask: async (scene) => ({ path: `/v1/groups/${(await groupOfTwo(scene)).group}` }),
+		may: ownerAndAdmins("AUTH_GROUP_NOT_FOUND"),
+	},
+	"PUT /v1/groups/{group}/members/{account}": {
+		ask: async (scene) => {
+			const { group, member } = await groupOfTwo(scene);
+			return { path: `/v1/groups/${group}/members/${member}`, body: { admin: true } };
+		},
+		may: ownerAndAdmins("AUTH_GROUP_NOT_FOUND"),
+	},
+	"DELETE /v1/groups/{group}/members/{account}": {
+		ask: async (scene) => {
+			const { group, member } = await groupOfTwo(scene);
+			return { path: `/v1/groups/${group}/members/${member}` };
+		},
+		may: ownerAndAdmins("AUTH_GROUP_NOT_FOUND"),
+	},
+	"PUT /v1/endpoints/{endpoint_id}/shares": {
+		ask: async (scene) => {
+			const body = { account: await stranger(scene), functions: null };
+			return { path: `/v1/endpoints/${await fresh.endpoint(scene)}/shares`, body };
+		},
+		may: owner(endpointRefused),
+	},
+	"GET /v1/endpoints/{endpoint_id}/shares": {
+		ask: async (scene) => ({ path: `/v1/endpoints/${await fresh.endpoint(scene)}/shares` }),
+		may: ownerAndAdmins(endpointRefused),
+	},
+	"DELETE /v1/endpoints/{endpoint_id}/shares/{share_id}": {
+		ask: async (scene) => {
+			const id = await fresh.endpoint(scene);
+			const share = await scene.ada.sharing.shareEndpoint(id, { account: await stranger(scene), functions: null });
+			return { path: `/v1/endpoints/${id}/shares/${share.id}` };
+		},
+		may: ownerAndAdmins(endpointRefused),
+	},
+	"GET /v1/shared-endpoints": { ask: () => ({ path: "/v1/shared-endpoints" }), may: accountsOnly("FORBIDDEN") },
+	"GET /v1/audit": { ask: () => ({ path: "/v1/audit" }), may: administrators },
+	"PUT /v1/accounts/{account}/admin": {
+		ask: async (scene) => ({ path: `/v1/accounts/${await stranger(scene)}/admin`, body: { admin: true } }),
+		may: administrators,
 	},
 
 	// values
