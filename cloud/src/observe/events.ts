@@ -19,6 +19,8 @@ export interface CloudEvents {
 	"results:elsewhere": [{ group: TaskGroupId }];
 	/** A state change, output or progress report of a task whose endpoint was checked. */
 	"task:reported": [{ group: TaskGroupId; frame: Extract<StreamFrame, { type: "state" | "output" | "progress" }> }];
+	/** Its registration is another, or it is gone: what was remembered of it is old. */
+	"endpoint:changed": [{ endpoint: EndpointId }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
 	"broker:connected": [];

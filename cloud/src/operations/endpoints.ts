@@ -69,7 +69,7 @@ export function isOnline(row: EndpointRow, nowMs: number): boolean {
 const sharedLimit = 1_000;
 
 export function endpointOperations(ports: Ports, standings: Standings): EndpointOperations {
-	const { database, broker, dispatch, userEndpoints, keys, log } = ports;
+	const { database, broker, dispatch, userEndpoints, keys, events, log } = ports;
 
 	async function find(id: EndpointId): Promise<EndpointRow> {
 		const row = await findEndpoint(database, id);
@@ -147,6 +147,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 				...(input.multi_user && { multi_user: true }),
 				...(input.admins && { admins: input.admins }),
 			});
+			events.emit("endpoint:changed", { endpoint: id });
 			log.info({ endpoint: id, name: input.endpoint_name, queueExisted }, "an endpoint registered");
 			return toRegistered(id, url);
 		},
@@ -212,6 +213,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 				);
 			await keys.deleteEndpointKey(id);
 			await broker.removeEndpoint(id);
+			events.emit("endpoint:changed", { endpoint: id });
 			await userEndpoints.remove(id);
 			await database.transaction(async (session) => {
 				await deleteEndpoint(session, id);

@@ -26,6 +26,10 @@ export class Recent<Key, Value> {
 		if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value as Key);
 	}
 
+	delete(key: Key): void {
+		this.#entries.delete(key);
+	}
+
 	clear(): void {
 		this.#entries.clear();
 	}

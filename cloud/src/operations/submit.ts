@@ -64,6 +64,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
 	events.on("broker:connected", () => groups.clear());
+	events.on("endpoint:changed", ({ endpoint }) => endpoints.delete(endpoint));
 
 	/** `invitation`: by which a guest may; its limits are still to be kept. */
 	async function endpointFor(
