@@ -18,8 +18,8 @@ import { command, failureIn, javascript, jsonOf, python, ScriptedDaemon } from "
 
 const run: ContainerRun = {
 	image: "lab/tool:1",
-	directory: "/work/box",
-	binds: ["/work", "/scratch"],
+	directory: "/project/box",
+	binds: ["/project", "/scratch"],
 	variables: ["ERRAND_TASK_ID"],
 	gpus: "nvidia",
 	cpus: "0-3",
@@ -29,17 +29,20 @@ const run: ContainerRun = {
 
 describe("the words of each program that runs containers", () => {
 	test.each([
-		["apptainer", "apptainer exec --bind /work,/scratch --pwd /work/box --nv -v lab/tool:1"],
-		["singularity", "singularity exec --bind /work,/scratch --pwd /work/box --nv -v lab/tool:1"],
+		["apptainer", "apptainer exec --bind /project,/scratch --pwd /project/box --nv -v lab/tool:1"],
+		["singularity", "singularity exec --bind /project,/scratch --pwd /project/box --nv -v lab/tool:1"],
 		[
 			"docker",
-			"docker run --rm --init --network=host --user=501:20 --volume=/work:/work --volume=/scratch:/scratch --workdir=/work/box --env=ERRAND_TASK_ID --cpuset-cpus=0-3 --gpus all -v lab/tool:1",
+			"docker run --rm --init --network=host --user=501:20 --volume=/project:/project --volume=/scratch:/scratch --workdir=/project/box --env=ERRAND_TASK_ID --cpuset-cpus=0-3 --gpus all -v lab/tool:1",
 		],
 		[
 			"podman",
-			"podman run --rm --init --network=host --userns=keep-id --volume=/work:/work --volume=/scratch:/scratch --workdir=/work/box --env=ERRAND_TASK_ID --cpuset-cpus=0-3 --gpus all -v lab/tool:1",
+			"podman run --rm --init --network=host --userns=keep-id --volume=/project:/project --volume=/scratch:/scratch --workdir=/project/box --env=ERRAND_TASK_ID --cpuset-cpus=0-3 --gpus all -v lab/tool:1",
 		],
-		["shifter", "shifter --image=lab/tool:1 --volume=/work:/work --volume=/scratch:/scratch --workdir=/work/box -v --"],
+		[
+			"shifter",
+			"shifter --image=lab/tool:1 --volume=/project:/project --volume=/scratch:/scratch --workdir=/project/box -v --",
+		],
 	] as [ContainerType, string][])("%s", (type, words) => {
 		const runtime = runtimeOf({ type, image: undefined, options: "", command: undefined });
 		expect(runtime.words(run, ["-v"]).join(" ")).toBe(words);
@@ -51,9 +54,9 @@ describe("the words of each program that runs containers", () => {
 		expect(runtime.words({ ...run, image: "a b; rm -rf" }, ["-v"])).toEqual([
 			"ch-run",
 			"-w",
-			"--bind=/work",
+			"--bind=/project",
 			"--bind=/scratch",
-			"--cd=/work/box",
+			"--cd=/project/box",
 			"-v",
 			"a b; rm -rf",
 			"--",
