@@ -14,6 +14,9 @@ export type AccountId = Id<"account">;
 export type AccountGroupId = Id<"account-group">;
 /** One invitation to an endpoint, of an account or a group. */
 export type ShareId = Id<"share">;
+export type FlowId = Id<"flow">;
+/** One execution of a flow. */
+export type RunId = Id<"run">;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

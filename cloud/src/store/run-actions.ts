@@ -1,0 +1,147 @@
+/** Statements about what providers were and are to be asked. */
+import type { AccountId, RunId, TaskGroupId } from "@errand/proto";
+import { toJsonb } from "./json.ts";
+import type { Session } from "./pool.ts";
+
+export type ActionStatus = "STARTING" | "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "FAILED";
+
+export interface NewAction {
+	readonly request: string;
+	readonly url: string;
+	readonly body: unknown;
+}
+
+export interface ActionRow {
+	request_id: string;
+	run_id: RunId;
+	thread_id: string;
+	url: string;
+	body: unknown;
+	status: ActionStatus;
+	action_id: string | null;
+	document: unknown;
+	cancel_requested: boolean;
+	asked: number;
+	silent_since: Date | null;
+	task_group: TaskGroupId | null;
+	/** In whose name the provider is asked. */
+	owner_id: AccountId;
+	label: string;
+	now: Date;
+}
+
+const columns = `a.request_id, a.run_id, a.thread_id, a.url, a.body, a.status, a.action_id, a.document, a.cancel_requested,
+	a.asked, a.silent_since, a.task_group, r.owner_id, r.label, now() as now`;
+
+/** Recorded before anybody is asked. May be repeated. */
+export async function insertActions(
+	session: Session,
+	run: RunId,
+	thread: string,
+	actions: readonly NewAction[],
+): Promise<void> {
+	for (const { request, url, body } of actions)
+		await session.query(
+			`insert into run_actions (request_id, run_id, thread_id, url, body) values ($1, $2, $3, $4, $5)
+			on conflict (request_id) do nothing`,
+			[request, run, thread, url, toJsonb(body)],
+		);
+}
+
+/** The provider is to be asked to end it; one that has ended is left alone. */
+export async function cancelAction(session: Session, request: string): Promise<void> {
+	await session.query(
+		`update run_actions set cancel_requested = true, next_at = now()
+		where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')`,
+		[request],
+	);
+}
+
+/** The provider is asked at once instead of when its turn comes. */
+export async function hurryAction(session: Session, request: string): Promise<void> {
+	await session.query(
+		"update run_actions set next_at = now() where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')",
+		[request],
+	);
+}
+
+/**
+ * Takes one action to ask its provider about, so that no other process does for `leaseMs`. `due`: only when its time has
+ * come. Undefined: it has ended, it is not due, or somebody is asking.
+ */
+export async function claimAction(
+	session: Session,
+	request: string,
+	leaseMs: number,
+	due: boolean,
+): Promise<ActionRow | undefined> {
+	const { rows } = await session.prepared<ActionRow>(
+		"claim-action",
+		`with mine as (
+			select request_id from run_actions where request_id = $1 and next_at is not null and (next_at <= now() or not $3)
+			for no key update skip locked)
+		update run_actions a set next_at = now() + $2 * interval '1 millisecond'
+		from mine, runs r where a.request_id = mine.request_id and r.id = a.run_id returning ${columns}`,
+		[request, leaseMs, due],
+	);
+	return rows[0];
+}
+
+/** Those whose time has come, longest waiting first. */
+export async function dueActions(session: Session, limit: number): Promise<string[]> {
+	const { rows } = await session.prepared<{ request_id: string }>(
+		"due-actions",
+		"select request_id from run_actions where next_at <= now() order by next_at limit $1",
+		[limit],
+	);
+	return rows.map((row) => row.request_id);
+}
+
+/** Compute actions under way, with their groups: whoever records their results is to tell them. */
+export async function groupsUnderWay(session: Session): Promise<{ request_id: string; task_group: TaskGroupId }[]> {
+	const { rows } = await session.query<{ request_id: string; task_group: TaskGroupId }>(
+		"select request_id, task_group from run_actions where task_group is not null and next_at is not null",
+	);
+	return rows;
+}
+
+export interface ActionNews {
+	readonly status: ActionStatus;
+	readonly actionId: string | null;
+	readonly document: unknown;
+	/** Milliseconds from now; null: not again. */
+	readonly nextMs: number | null;
+	readonly silentSince: Date | null;
+	readonly taskGroup: TaskGroupId | null;
+	/** The provider was asked to cancel. */
+	readonly toldToCancel: boolean;
+}
+
+/** What the provider said. False when the action had ended before: it is not told twice. */
+export async function recordAnswer(session: Session, request: string, news: ActionNews): Promise<boolean> {
+	const { rowCount } = await session.prepared(
+		"record-answer",
+		`update run_actions set status = $2, action_id = coalesce($3, action_id), document = coalesce($4, document),
+			next_at = case when $5::bigint is null then null
+				-- Cancelled meanwhile: the provider has not heard of it.
+				when cancel_requested and not $8 then now() else now() + $5 * interval '1 millisecond' end,
+			asked = asked + 1, silent_since = $6, task_group = coalesce($7, task_group)
+		where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')`,
+		[
+			request,
+			news.status,
+			news.actionId,
+			toJsonb(news.document),
+			news.nextMs === null ? null : Math.round(news.nextMs),
+			news.silentSince,
+			news.taskGroup,
+			news.toldToCancel,
+		],
+	);
+	return rowCount === 1;
+}
+
+/** Processes of this database that have ended hold nothing: what they were asking is asked again. For whoever is alone. */
+export async function endLeases(session: Session): Promise<void> {
+	await session.query("update run_actions set next_at = now() where next_at is not null");
+}
