@@ -72,7 +72,7 @@ module.exports = {
 		vendorRoom("oidc-provider", ["^cloud/src/identity/"]),
 		vendorRoom("jose", ["^cloud/src/identity/"]),
 		vendorRoom("nunjucks", ["^endpoint/src/multiuser/"]),
-		vendorRoom("ajv", ["^endpoint/src/multiuser/"]),
+		vendorRoom("ajv", ["^endpoint/src/multiuser/", "^cloud/src/flows/"]),
 		vendorRoom("express", ["^cloud/src/(http|identity|web)/"]),
 		{
 			name: "no-drawers",

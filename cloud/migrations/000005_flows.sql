@@ -65,8 +65,8 @@ create table run_threads (
 	id uuid primary key,
 	run_id uuid not null,
 	parent_id uuid,
-	-- Which visit of the parent to its state made it, and its place there.
-	parent_visit integer,
+	-- Which of the parent's turns made it, and its place there.
+	parent_turn integer,
 	nth integer,
 	-- Where its states are within the run's definition.
 	place json not null,
@@ -78,12 +78,14 @@ create table run_threads (
 	output json,
 	-- It waits for somebody to put something right.
 	inactive json,
+	-- The engine could not carry it on, and does not try again before it is told to.
+	parked_at timestamptz,
 	-- The thread of an earlier run whose branches need not be run again.
 	source_id uuid
 ) with (fillfactor = 80);
 create index run_threads_of_run on run_threads (run_id);
-create unique index run_threads_of_parent on run_threads (parent_id, parent_visit, nth) where parent_id is not null;
-create index run_threads_due on run_threads (due_at) where due_at is not null;
+create unique index run_threads_of_parent on run_threads (parent_id, parent_turn, nth) where parent_id is not null;
+create index run_threads_due on run_threads (due_at) where due_at is not null and parked_at is null;
 create index run_threads_inactive on run_threads (run_id) where inactive is not null;
 
 -- What was told to threads and not yet taken up by them.
@@ -96,16 +98,18 @@ create index run_events_of_thread on run_events (thread_id, id);
 
 -- One row per request to a provider: both what is to be asked of it and what it said.
 create table run_actions (
-	-- Made from thread, visit and attempt: a repeated request is the same request.
+	-- Made from thread and turn: a repeated request is the same request.
 	request_id uuid primary key,
 	run_id uuid not null,
 	thread_id uuid not null,
+	turn integer not null,
 	url text not null,
 	body json not null,
 	status text not null default 'STARTING' check (status in ('STARTING', 'ACTIVE', 'INACTIVE', 'SUCCEEDED', 'FAILED')),
 	action_id text,
 	document json,
 	cancel_requested boolean not null default false,
+	resume_requested boolean not null default false,
 	-- When to ask next; null when there is nothing left to ask. Whoever asks moves it on first, so that nobody else does.
 	next_at timestamptz default now(),
 	asked integer not null default 0,

@@ -15,6 +15,9 @@ import { openEmbeddedBroker } from "./broker/embedded/embedded.ts";
 import { openRabbitmq } from "./broker/rabbitmq.ts";
 import { type CloudConfig, ConfigError, isLoopback, readConfig } from "./config.ts";
 import { openDispatch } from "./dispatch.ts";
+import { readDefinition } from "./flows/definition.ts";
+import { openEngine } from "./flows/engine.ts";
+import { openProviders } from "./flows/providers/providers.ts";
 import { createApp } from "./http/app.ts";
 import { openHttpServer } from "./http/server.ts";
 import { openIdentity } from "./identity/identity.ts";
@@ -140,11 +143,27 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const userEndpoints = openUserEndpoints(behind);
 	stack.defer(() => userEndpoints.close());
 	const ports = { ...behind, userEndpoints };
-	const operations = createOperations({ ...ports, keys: identity.accounts, tokenEndpoint: `${url}/v2/oauth2/token` });
+	const providers = openProviders();
+	const operations = createOperations({
+		...ports,
+		providerObstacle: providers.obstacle,
+		keys: identity.accounts,
+		tokenEndpoint: `${url}/v2/oauth2/token`,
+	});
 	const sweeper = openSweeper(ports, config.retentionMs);
 	stack.defer(() => sweeper.close());
 	const intake = await openIntake({ database, source: incoming, recorder, events, log });
 	stack.defer(() => intake.close());
+
+	const engine = await openEngine({
+		database,
+		events,
+		log,
+		alone,
+		parse: (document) => readDefinition(document).definition,
+		providerOf: providers.serving({ database, operations }),
+	});
+	stack.defer(() => engine.close());
 
 	const { verifier } = identity;
 	const app = createApp({

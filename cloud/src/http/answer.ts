@@ -58,7 +58,7 @@ export async function answer(
 		}
 		const reply = await route.answer.call(caller, input);
 		if (means.checkReplies) route.reply?.parse(reply);
-		sendJson(response, 200, reply);
+		sendJson(response, route.status ?? 200, reply);
 	} catch (error) {
 		refuse(means.log, exchange, request, response, error);
 	}

@@ -139,6 +139,7 @@ export function createFakeOperations(): FakeOperations {
 	};
 
 	return {
+		...flowOperations,
 		calls,
 		results,
 		groups,
@@ -454,3 +455,33 @@ export function createFakeOperations(): FakeOperations {
 		},
 	};
 }
+
+/** Nobody has a flow here. */
+const flowOperations = Object.fromEntries(
+	[
+		"createFlow",
+		"getFlow",
+		"listFlows",
+		"updateFlow",
+		"deleteFlow",
+		"validateFlow",
+		"checkRun",
+		"startRun",
+		"getRun",
+		"listRuns",
+		"runDefinition",
+		"runLog",
+		"runVisits",
+		"cancelRun",
+		"resumeRun",
+		"rerunRun",
+		"releaseRun",
+		"updateRun",
+		"changeRuns",
+	].map((name) => [name, () => Promise.reject(new Fault("FLOW_NOT_FOUND", "There is no flow here."))]),
+) as unknown as Pick<
+	Operations,
+	| (`${string}Flow${string}` & keyof Operations)
+	| (`${string}Run${string}` & keyof Operations)
+	| (`run${string}` & keyof Operations)
+>;

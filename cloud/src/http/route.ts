@@ -26,6 +26,8 @@ interface RouteFacts {
 	readonly faults?: readonly FaultCode[];
 	/** Answered before Express, which costs more than everything else in a small request. */
 	readonly hot?: boolean;
+	/** Of a reply that is no fault; 200 unless told. */
+	readonly status?: 201 | 202;
 	readonly bodyLimit?: BodyLimit;
 	/** The key of the body under which payloads are: text that is stored as bytes. */
 	readonly opaque?: string;

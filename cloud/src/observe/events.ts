@@ -21,6 +21,8 @@ export interface CloudEvents {
 	"task:reported": [{ group: TaskGroupId; frame: Extract<StreamFrame, { type: "state" | "output" | "progress" }> }];
 	/** Its registration is another, or it is gone: what was remembered of it is old. */
 	"endpoint:changed": [{ endpoint: EndpointId }];
+	/** Committed: a thread of a run was begun, or told something. */
+	"run:told": [{ thread: string }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
 	"broker:connected": [];

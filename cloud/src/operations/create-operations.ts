@@ -3,9 +3,11 @@ import { accountGroupOperations } from "./account-groups.ts";
 import { blobOperations } from "./blobs.ts";
 import { cancelOperations } from "./cancel.ts";
 import { endpointOperations } from "./endpoints.ts";
+import { flowOperations } from "./flows.ts";
 import { functionOperations } from "./functions.ts";
 import type { Operations } from "./operations.ts";
 import type { Ports } from "./ports.ts";
+import { runOperations } from "./runs.ts";
 import { shareOperations } from "./shares.ts";
 import { Standings } from "./standing.ts";
 import { submitOperations } from "./submit.ts";
@@ -24,6 +26,8 @@ export function createOperations(ports: Ports): Operations {
 		...taskOperations(ports),
 		...cancelOperations(ports),
 		...blobOperations(ports),
+		...flowOperations(ports),
+		...runOperations(ports),
 		async notReady() {
 			const checks: [string, Promise<void>][] = [
 				["the database", ports.database.check(checkTimeoutMs)],

@@ -3,7 +3,7 @@
  * Each operation checks who may do it (`policy/`), throws a Fault otherwise, and returns facts in the shapes of
  * `@errand/proto/rest`. Routes only parse, call and reply.
  */
-import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
+import type { EndpointId, FlowId, FunctionId, RunId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
 import type {
 	AccountGroupDocument,
 	AccountGroupSummary,
@@ -18,13 +18,25 @@ import type {
 	Explanation,
 	endpointRegistration,
 	endpointSharing,
+	FlowDocument,
 	FunctionSummary,
+	flowChange,
+	flowCreation,
+	flowValidated,
+	flowValidation,
 	functionDocument,
 	functionRegistration,
 	Lease,
 	leaseRequest,
 	membershipChange,
 	Page,
+	RunDocument,
+	RunLogEntry,
+	RunVisits,
+	runBatch,
+	runChange,
+	runDefinition,
+	runStart,
 	StreamResult,
 	Submitted,
 	submission,
@@ -50,6 +62,13 @@ interface TaskFilter extends PageRequest {
 	until?: Date;
 	/** First characters of a task's id, at least 4: for people who type. */
 	idPrefix?: string;
+}
+
+interface RunFilter extends PageRequest {
+	flows?: readonly FlowId[];
+	statuses?: readonly RunDocument["status"][];
+	/** In the label. */
+	text?: string;
 }
 
 interface AuditFilter extends PageRequest {
@@ -169,6 +188,38 @@ export interface Operations {
 	/** A blob that the caller stored, or that one of its tasks has as argument or result. */
 	getBlob(caller: Caller, sha256: string): Promise<{ sizeBytes: number; body: AsyncIterable<Uint8Array> }>;
 	hasBlob(caller: Caller, sha256: string): Promise<boolean>;
+
+	/** Throws FLOW_INVALID with all that is wrong with the definition. */
+	createFlow(caller: Caller, input: z.output<typeof flowCreation>): Promise<FlowDocument>;
+	getFlow(caller: Caller, id: FlowId): Promise<FlowDocument>;
+	listFlows(caller: Caller, filter: PageRequest & { text?: string | undefined }): Promise<Page<FlowDocument>>;
+	updateFlow(caller: Caller, id: FlowId, change: z.output<typeof flowChange>): Promise<FlowDocument>;
+	deleteFlow(caller: Caller, id: FlowId): Promise<FlowDocument>;
+	validateFlow(caller: Caller, input: z.output<typeof flowValidation>): Promise<z.input<typeof flowValidated>>;
+	/** Throws FLOW_INPUT_ERROR when a run could not begin with this. */
+	checkRun(caller: Caller, flow: FlowId, input: z.output<typeof runStart>): Promise<void>;
+	/** A repeat with the same key gives the run that it began. */
+	startRun(
+		caller: Caller,
+		flow: FlowId,
+		input: z.output<typeof runStart>,
+		idempotencyKey: string | undefined,
+	): Promise<RunDocument>;
+	getRun(caller: Caller, id: RunId): Promise<RunDocument>;
+	listRuns(caller: Caller, filter: RunFilter): Promise<Page<RunDocument>>;
+	runDefinition(caller: Caller, id: RunId): Promise<z.input<typeof runDefinition>>;
+	runLog(caller: Caller, id: RunId, request: PageRequest & { reverse: boolean }): Promise<Page<RunLogEntry>>;
+	runVisits(caller: Caller, id: RunId): Promise<RunVisits>;
+	/** May be repeated; a run that has ended stays as it ended. */
+	cancelRun(caller: Caller, id: RunId): Promise<RunDocument>;
+	resumeRun(caller: Caller, id: RunId): Promise<RunDocument>;
+	/** A new run that begins where this one failed. */
+	rerunRun(caller: Caller, id: RunId, idempotencyKey: string | undefined): Promise<RunDocument>;
+	/** Forgets a run that has ended. */
+	releaseRun(caller: Caller, id: RunId): Promise<RunDocument>;
+	updateRun(caller: Caller, id: RunId, change: z.output<typeof runChange>): Promise<RunDocument>;
+	/** All of them, or none when one is not the caller's to change. */
+	changeRuns(caller: Caller, batch: z.output<typeof runBatch>): Promise<void>;
 
 	/** For `/readyz`: what does not answer, in words; empty when all is well. */
 	notReady(): Promise<string[]>;

@@ -48,6 +48,22 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 	"results.connect": ["FORBIDDEN", () => "an endpoint's key cannot read results; log in as its owner"],
 	"blob.put": ["FORBIDDEN", () => "this credential cannot store values"],
 	"blob.get": ["BLOB_NOT_FOUND", (name) => `no value ${name} that you stored or that one of your tasks names`],
+	"flow.create": ["FORBIDDEN", () => "an endpoint's key cannot make flows; log in as its owner"],
+	"flow.list": ["FORBIDDEN", () => "an endpoint's key has no flows; log in as its owner"],
+	"flow.read": ["FLOW_NOT_FOUND", (name) => `Flow ${name} could not be resolved`],
+	"flow.start": [
+		"FLOW_ACCESS_FORBIDDEN",
+		(name) => `Flow ${name} is not yours to start; ask its owner to make you a starter`,
+	],
+	"flow.change": ["FLOW_ACCESS_FORBIDDEN", (name) => `Flow ${name} is for its administrators to change`],
+	"flow.delete": ["FLOW_ACCESS_FORBIDDEN", (name) => `Flow ${name} is for its administrators to delete`],
+	"run.list": ["FORBIDDEN", () => "an endpoint's key has no runs; log in as its owner"],
+	"run.read": ["RUN_NOT_FOUND", (name) => `Run ${name} could not be resolved`],
+	"run.change": ["RUN_ACCESS_FORBIDDEN", (name) => `Run ${name} is for its owner and managers to change`],
+	"run.cancel": ["RUN_ACCESS_FORBIDDEN", (name) => `Run ${name} is for its owner and managers to cancel`],
+	"run.release": ["RUN_ACCESS_FORBIDDEN", (name) => `Run ${name} is for its owner and managers to delete`],
+	"run.resume": ["RUN_ACCESS_FORBIDDEN", (name) => `Run ${name} is for its owner and managers to resume`],
+	"run.rerun": ["RUN_ACCESS_FORBIDDEN", (name) => `Run ${name} ran in its owner's name; start the flow again in yours`],
 };
 
 /** Throws the action's refusal unless the caller may. `name` says which thing. */

@@ -31,6 +31,8 @@ export interface Ports {
 	readonly keys: EndpointKeys;
 	/** Where a key's credentials become tokens. */
 	readonly tokenEndpoint: string;
+	/** Why an action provider cannot be asked; undefined when it can. */
+	readonly providerObstacle: (actionUrl: string) => string | undefined;
 	readonly events: CloudEventBus;
 	readonly log: Log;
 }

@@ -73,6 +73,19 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"results.connect": accounts,
 	"blob.put": everybody,
 	"blob.get": [],
+	"flow.create": accounts,
+	"flow.list": accounts,
+	"flow.read": ["owner", "admin", "operator"],
+	"flow.start": ["owner"],
+	"flow.change": ["owner", "admin", "operator"],
+	"flow.delete": ["owner", "admin", "operator"],
+	"run.list": accounts,
+	"run.read": ["owner", "admin", "operator"],
+	"run.change": ["owner", "admin", "operator"],
+	"run.cancel": ["owner", "admin", "operator"],
+	"run.release": ["owner", "admin", "operator"],
+	"run.resume": ["owner", "admin", "operator"],
+	"run.rerun": ["owner"],
 };
 
 describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action) => {
@@ -96,6 +109,29 @@ const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readon
 	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit"] },
 	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit"] },
 	"was lent to them": { thing: { lent: true }, opens: ["function.use"] },
+	"is a flow that names them a viewer": { thing: { roles: new Set(["flow-viewer"]) }, opens: ["flow.read"] },
+	"is a flow that names them a starter": {
+		thing: { roles: new Set(["flow-starter"]) },
+		opens: ["flow.read", "flow.start"],
+	},
+	"is a flow, or of one, that names them an administrator": {
+		thing: { roles: new Set(["flow-administrator"]) },
+		opens: [
+			"flow.read",
+			"flow.start",
+			"flow.change",
+			"flow.delete",
+			"run.read",
+			"run.change",
+			"run.cancel",
+			"run.release",
+		],
+	},
+	"is a run that names them a manager": {
+		thing: { roles: new Set(["run-manager"]) },
+		opens: ["run.read", "run.change", "run.cancel", "run.release", "run.resume"],
+	},
+	"is a run that names them a monitor": { thing: { roles: new Set(["run-monitor"]) }, opens: ["run.read"] },
 };
 
 describe.each(Object.entries(doors))("NEW-21: what %s", (_fact, { thing, opens }) => {

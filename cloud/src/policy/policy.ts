@@ -34,7 +34,14 @@ export type Relation =
 	/** An account, and the endpoint runs each identity's tasks in processes of that identity's own. */
 	| "mapped"
 	/** A function that its owner listed when sharing an endpoint of theirs with this account, used there. */
-	| "lent";
+	| "lent"
+	/** The roles that a flow names for accounts and groups. */
+	| "flow-viewer"
+	| "flow-starter"
+	| "flow-administrator"
+	/** Those that a run, or its flow for all its runs, names. */
+	| "run-manager"
+	| "run-monitor";
 
 export const allowed = {
 	"function.register": ["account"],
@@ -72,6 +79,21 @@ export const allowed = {
 	"results.connect": ["account"],
 	"blob.put": ["account", "endpoint"],
 	"blob.get": ["granted"],
+	"flow.create": ["account"],
+	"flow.list": ["account"],
+	"flow.read": ["owner", "flow-viewer", "flow-starter", "flow-administrator", "admin"],
+	"flow.start": ["owner", "flow-starter", "flow-administrator"],
+	// Also what its author has declared private.
+	"flow.change": ["owner", "flow-administrator", "admin"],
+	"flow.delete": ["owner", "flow-administrator", "admin"],
+	"run.list": ["account"],
+	"run.read": ["owner", "run-manager", "run-monitor", "flow-administrator", "admin"],
+	"run.change": ["owner", "run-manager", "flow-administrator", "admin"],
+	"run.cancel": ["owner", "run-manager", "flow-administrator", "admin"],
+	"run.release": ["owner", "run-manager", "flow-administrator", "admin"],
+	"run.resume": ["owner", "run-manager", "admin"],
+	// What it runs, it runs in the owner's name.
+	"run.rerun": ["owner"],
 } as const satisfies Record<string, readonly Relation[]>;
 
 /** `admin`: may change the group. */
@@ -97,6 +119,14 @@ export interface Thing {
 	/** The endpoint maps identities to processes of their own. */
 	readonly mapped?: boolean;
 	readonly lent?: boolean;
+	/** What a flow or a run has named the caller, by itself or by a group. */
+	readonly roles?: ReadonlySet<FlowRole>;
+}
+
+export type FlowRole = Extract<Relation, `flow-${string}` | `run-${string}`>;
+
+function hasRole(role: FlowRole) {
+	return (caller: Caller, thing: Thing): boolean => caller.kind === "account" && thing.roles?.has(role) === true;
 }
 
 const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boolean } = {
@@ -115,6 +145,11 @@ const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boole
 	guest: (caller, thing) => caller.kind === "account" && thing.guest === true,
 	mapped: (caller, thing) => caller.kind === "account" && thing.mapped === true,
 	lent: (caller, thing) => caller.kind === "account" && thing.lent === true,
+	"flow-viewer": hasRole("flow-viewer"),
+	"flow-starter": hasRole("flow-starter"),
+	"flow-administrator": hasRole("flow-administrator"),
+	"run-manager": hasRole("run-manager"),
+	"run-monitor": hasRole("run-monitor"),
 };
 
 export function may(caller: Caller, action: Action, thing: Thing = {}): boolean {

@@ -166,3 +166,13 @@ export async function setAdministrator(session: Session, account: AccountId, adm
 	await session.query("update accounts set admin = $2 where id = $1", [account, admin]);
 	return true;
 }
+
+/** The groups that an account is in. */
+export async function groupIdsOf(session: Session, account: AccountId): Promise<AccountGroupId[]> {
+	const { rows } = await session.prepared<{ group_id: AccountGroupId }>(
+		"group-ids-of",
+		"select group_id from account_group_members where account_id = $1",
+		[account],
+	);
+	return rows.map((row) => row.group_id);
+}

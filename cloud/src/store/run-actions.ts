@@ -7,6 +7,8 @@ export type ActionStatus = "STARTING" | "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "F
 
 export interface NewAction {
 	readonly request: string;
+	/** Of its thread. */
+	readonly turn: number;
 	readonly url: string;
 	readonly body: unknown;
 }
@@ -15,12 +17,15 @@ export interface ActionRow {
 	request_id: string;
 	run_id: RunId;
 	thread_id: string;
+	turn: number;
 	url: string;
 	body: unknown;
 	status: ActionStatus;
 	action_id: string | null;
 	document: unknown;
 	cancel_requested: boolean;
+	resume_requested: boolean;
+	/** How often its provider was asked, this time included. */
 	asked: number;
 	silent_since: Date | null;
 	task_group: TaskGroupId | null;
@@ -30,7 +35,7 @@ export interface ActionRow {
 	now: Date;
 }
 
-const columns = `a.request_id, a.run_id, a.thread_id, a.url, a.body, a.status, a.action_id, a.document, a.cancel_requested,
+const columns = `a.request_id, a.run_id, a.thread_id, a.turn, a.url, a.body, a.status, a.action_id, a.document, a.cancel_requested, a.resume_requested,
 	a.asked, a.silent_since, a.task_group, r.owner_id, r.label, now() as now`;
 
 /** Recorded before anybody is asked. May be repeated. */
@@ -40,11 +45,11 @@ export async function insertActions(
 	thread: string,
 	actions: readonly NewAction[],
 ): Promise<void> {
-	for (const { request, url, body } of actions)
+	for (const { request, turn, url, body } of actions)
 		await session.query(
-			`insert into run_actions (request_id, run_id, thread_id, url, body) values ($1, $2, $3, $4, $5)
+			`insert into run_actions (request_id, run_id, thread_id, turn, url, body) values ($1, $2, $3, $4, $5, $6)
 			on conflict (request_id) do nothing`,
-			[request, run, thread, url, toJsonb(body)],
+			[request, run, thread, turn, url, toJsonb(body)],
 		);
 }
 
@@ -57,10 +62,10 @@ export async function cancelAction(session: Session, request: string): Promise<v
 	);
 }
 
-/** The provider is asked at once instead of when its turn comes. */
-export async function hurryAction(session: Session, request: string): Promise<void> {
+/** The provider is to be told that what it waited for was put right. */
+export async function resumeAction(session: Session, request: string): Promise<void> {
 	await session.query(
-		"update run_actions set next_at = now() where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')",
+		"update run_actions set resume_requested = true, next_at = now() where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')",
 		[request],
 	);
 }
@@ -80,7 +85,7 @@ export async function claimAction(
 		`with mine as (
 			select request_id from run_actions where request_id = $1 and next_at is not null and (next_at <= now() or not $3)
 			for no key update skip locked)
-		update run_actions a set next_at = now() + $2 * interval '1 millisecond'
+		update run_actions a set next_at = now() + $2 * interval '1 millisecond', asked = asked + 1
 		from mine, runs r where a.request_id = mine.request_id and r.id = a.run_id returning ${columns}`,
 		[request, leaseMs, due],
 	);
@@ -115,6 +120,8 @@ export interface ActionNews {
 	readonly taskGroup: TaskGroupId | null;
 	/** The provider was asked to cancel. */
 	readonly toldToCancel: boolean;
+	/** The provider was told to go on. */
+	readonly toldToResume: boolean;
 }
 
 /** What the provider said. False when the action had ended before: it is not told twice. */
@@ -123,9 +130,9 @@ export async function recordAnswer(session: Session, request: string, news: Acti
 		"record-answer",
 		`update run_actions set status = $2, action_id = coalesce($3, action_id), document = coalesce($4, document),
 			next_at = case when $5::bigint is null then null
-				-- Cancelled meanwhile: the provider has not heard of it.
+				-- Asked for meanwhile: the provider has not heard of it.
 				when cancel_requested and not $8 then now() else now() + $5 * interval '1 millisecond' end,
-			asked = asked + 1, silent_since = $6, task_group = coalesce($7, task_group)
+			resume_requested = resume_requested and not $9, silent_since = $6, task_group = coalesce($7, task_group)
 		where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')`,
 		[
 			request,
@@ -136,6 +143,7 @@ export async function recordAnswer(session: Session, request: string, news: Acti
 			news.silentSince,
 			news.taskGroup,
 			news.toldToCancel,
+			news.toldToResume,
 		],
 	);
 	return rowCount === 1;
@@ -144,4 +152,12 @@ export async function recordAnswer(session: Session, request: string, news: Acti
 /** Processes of this database that have ended hold nothing: what they were asking is asked again. For whoever is alone. */
 export async function endLeases(session: Session): Promise<void> {
 	await session.query("update run_actions set next_at = now() where next_at is not null");
+}
+
+/** Whether a run has actions whose providers have not heard the last of it. */
+export async function pendingActions(session: Session, run: RunId): Promise<boolean> {
+	const { rows } = await session.query("select from run_actions where run_id = $1 and next_at is not null limit 1", [
+		run,
+	]);
+	return rows.length > 0;
 }

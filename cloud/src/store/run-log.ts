@@ -56,8 +56,8 @@ export interface Visit {
 /** Null: what was not left yet. */
 export interface VisitRow extends Visit {
 	thread_id: string;
-	/** Of branches and items: their number. */
-	nth: number | null;
+	/** "" for the run itself. */
+	branch: string;
 	attempts: number;
 	entered_at: Date;
 	left_at: Date | null;
@@ -95,7 +95,7 @@ export async function endVisit(session: Session, thread: string, end: VisitEnd):
 /** In the order of their beginning. */
 export async function visitsOf(session: Session, run: RunId, limit: number): Promise<VisitRow[]> {
 	const { rows } = await session.query<VisitRow>(
-		`select v.thread_id, t.nth, v.visit, v.state, v.type, v.attempts, v.entered_at, v.left_at, v.outcome, v.input, v.output, v.error
+		`select v.thread_id, coalesce(t.record->>'label', '') as branch, v.visit, v.state, v.type, v.attempts, v.entered_at, v.left_at, v.outcome, v.input, v.output, v.error
 		from run_visits v left join run_threads t on t.id = v.thread_id
 		where v.run_id = $1 order by v.entered_at, v.thread_id, v.visit limit $2`,
 		[run, limit],

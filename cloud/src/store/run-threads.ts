@@ -6,7 +6,7 @@ import type { RunStatus } from "./runs.ts";
 
 export interface NewThread {
 	readonly id: string;
-	readonly parent: { readonly id: string; readonly visit: number; readonly nth: number } | null;
+	readonly parent: { readonly id: string; readonly turn: number; readonly nth: number } | null;
 	readonly place: unknown;
 	readonly record: unknown;
 	readonly source: string | null;
@@ -16,13 +16,13 @@ export interface NewThread {
 export async function insertThread(session: Session, run: RunId, thread: NewThread): Promise<void> {
 	await session.prepared(
 		"insert-thread",
-		`insert into run_threads (id, run_id, parent_id, parent_visit, nth, place, record, due_at, source_id)
+		`insert into run_threads (id, run_id, parent_id, parent_turn, nth, place, record, due_at, source_id)
 		values ($1, $2, $3, $4, $5, $6, $7, now(), $8) on conflict do nothing`,
 		[
 			thread.id,
 			run,
 			thread.parent?.id ?? null,
-			thread.parent?.visit ?? null,
+			thread.parent?.turn ?? null,
 			thread.parent?.nth ?? null,
 			toJsonb(thread.place),
 			toJsonb(thread.record),
@@ -32,15 +32,20 @@ export async function insertThread(session: Session, run: RunId, thread: NewThre
 }
 
 /** A thread that has ended before it begins: what an earlier run did already. */
-export async function insertEndedThread(session: Session, run: RunId, thread: NewThread, output: unknown): Promise<void> {
+export async function insertEndedThread(
+	session: Session,
+	run: RunId,
+	thread: NewThread,
+	output: unknown,
+): Promise<void> {
 	await session.query(
-		`insert into run_threads (id, run_id, parent_id, parent_visit, nth, place, record, source_id, succeeded, output)
+		`insert into run_threads (id, run_id, parent_id, parent_turn, nth, place, record, source_id, succeeded, output)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, true, $9) on conflict do nothing`,
 		[
 			thread.id,
 			run,
 			thread.parent?.id ?? null,
-			thread.parent?.visit ?? null,
+			thread.parent?.turn ?? null,
 			thread.parent?.nth ?? null,
 			toJsonb(thread.place),
 			toJsonb(thread.record),
@@ -54,7 +59,7 @@ export interface ThreadRow {
 	id: string;
 	run_id: RunId;
 	parent_id: string | null;
-	parent_visit: number | null;
+	parent_turn: number | null;
 	nth: number | null;
 	place: unknown;
 	record: unknown;
@@ -65,16 +70,38 @@ export interface ThreadRow {
 	now: Date;
 }
 
-const columns = `id, run_id, parent_id, parent_visit, nth, place, record, succeeded, output, source_id, clock_timestamp() as now`;
+const columns = `id, run_id, parent_id, parent_turn, nth, place, record, succeeded, output, source_id, clock_timestamp() as now`;
 
-/** Within a transaction: nobody else has it until the commit. Undefined: somebody has, or there is no such thread. */
-export async function takeUpThread(session: Session, id: string): Promise<ThreadRow | undefined> {
+/**
+ * Within a transaction: nobody else has it until the commit. `patient`: waits for whoever has it, who has not heard the
+ * latest. Undefined: somebody has it, it is parked, or there is none.
+ */
+export async function takeUpThread(session: Session, id: string, patient: boolean): Promise<ThreadRow | undefined> {
 	const { rows } = await session.prepared<ThreadRow>(
-		"take-up-thread",
-		`select ${columns} from run_threads where id = $1 for no key update skip locked`,
+		patient ? "take-up-thread" : "take-up-free-thread",
+		`select ${columns} from run_threads where id = $1 and parked_at is null for no key update ${patient ? "" : "skip locked"}`,
 		[id],
 	);
 	return rows[0];
+}
+
+/** What the engine could not carry on is left alone until somebody resumes the run. */
+export async function parkThread(session: Session, id: string, inactive: unknown): Promise<RunId | undefined> {
+	const { rows } = await session.query<{ run_id: RunId }>(
+		"update run_threads set parked_at = now(), inactive = $2 where id = $1 and succeeded is null returning run_id",
+		[id, toJsonb(inactive)],
+	);
+	return rows[0]?.run_id;
+}
+
+/** Those that were parked go on. Their ids. */
+export async function unparkThreads(session: Session, run: RunId): Promise<string[]> {
+	const { rows } = await session.query<{ id: string }>(
+		`update run_threads set parked_at = null, inactive = null, due_at = coalesce(due_at, now())
+		where run_id = $1 and parked_at is not null returning id`,
+		[run],
+	);
+	return rows.map((row) => row.id);
 }
 
 /** In the order of telling; they are gone when the transaction is. */
@@ -94,12 +121,12 @@ export async function tellThread(session: Session, thread: string, event: unknow
 	]);
 }
 
-/** Tells all branches of a thread's visit that have not ended. Their ids. */
-export async function tellBranches(session: Session, parent: string, visit: number, event: unknown): Promise<string[]> {
+/** Tells all branches of a thread's turn that have not ended. Their ids. */
+export async function tellBranches(session: Session, parent: string, turn: number, event: unknown): Promise<string[]> {
 	const { rows } = await session.query<{ thread_id: string }>(
 		`insert into run_events (thread_id, event)
-		select id, $3 from run_threads where parent_id = $1 and parent_visit = $2 and succeeded is null returning thread_id`,
-		[parent, visit, toJsonb(event)],
+		select id, $3 from run_threads where parent_id = $1 and parent_turn = $2 and succeeded is null returning thread_id`,
+		[parent, turn, toJsonb(event)],
 	);
 	return rows.map((row) => row.thread_id);
 }
@@ -129,23 +156,24 @@ export async function putDownThread(session: Session, id: string, news: ThreadNe
 	);
 }
 
-/** What the branches of a visit came to, by their number. */
+/** What the branches of a turn came to, by their number. */
 export async function outputsOf(
 	session: Session,
 	parent: string,
-	visit: number,
+	turn: number,
 ): Promise<{ nth: number; succeeded: boolean | null; output: unknown }[]> {
 	const { rows } = await session.query<{ nth: number; succeeded: boolean | null; output: unknown }>(
-		"select nth, succeeded, output from run_threads where parent_id = $1 and parent_visit = $2 order by nth",
-		[parent, visit],
+		"select nth, succeeded, output from run_threads where parent_id = $1 and parent_turn = $2 order by nth",
+		[parent, turn],
 	);
 	return rows;
 }
 
-/** The branch of an earlier run's thread with this number, of that thread's last visit. */
-export async function branchOf(session: Session, parent: string, nth: number): Promise<ThreadRow | undefined> {
+/** The branch of this number that a thread had in its last turn. */
+export async function lastBranchOf(session: Session, parent: string, nth: number): Promise<ThreadRow | undefined> {
 	const { rows } = await session.query<ThreadRow>(
-		`select ${columns} from run_threads where parent_id = $1 and nth = $2 order by parent_visit desc limit 1`,
+		`select ${columns} from run_threads b where b.parent_id = $1 and b.nth = $2
+			and b.parent_turn = (select (p.record->>'turn')::integer from run_threads p where p.id = $1)`,
 		[parent, nth],
 	);
 	return rows[0];
@@ -155,8 +183,9 @@ export async function branchOf(session: Session, parent: string, nth: number): P
 export async function dueThreads(session: Session, limit: number): Promise<string[]> {
 	const { rows } = await session.prepared<{ id: string }>(
 		"due-threads",
-		`(select id from run_threads where due_at <= now() order by due_at limit $1)
-		union (select thread_id from run_events order by id limit $1)`,
+		`(select id from run_threads where due_at <= now() and parked_at is null order by due_at limit $1)
+		union (select e.thread_id from run_events e join run_threads t on t.id = e.thread_id
+			where t.parked_at is null order by e.id limit $1)`,
 		[limit],
 	);
 	return rows.map((row) => row.id);

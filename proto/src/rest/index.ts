@@ -1,6 +1,7 @@
 /** zod schemas of the REST bodies and stream frames; the OpenAPI document is made from them. */
 export * from "./account.ts";
 export * from "./endpoint.ts";
+export * from "./flow.ts";
 export * from "./function.ts";
 export * from "./resources.ts";
 export * from "./sharing.ts";

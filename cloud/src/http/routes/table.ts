@@ -5,7 +5,9 @@ import { accountGroups } from "./v1/account-groups.ts";
 import { administration } from "./v1/administration.ts";
 import { blobs } from "./v1/blobs.ts";
 import { endpoints as endpointsV1 } from "./v1/endpoints.ts";
+import { flows } from "./v1/flows.ts";
 import { functions as functionsV1 } from "./v1/functions.ts";
+import { runs } from "./v1/runs.ts";
 import { shares } from "./v1/shares.ts";
 import { taskGroups } from "./v1/task-groups.ts";
 import { tasks as tasksV1 } from "./v1/tasks.ts";
@@ -35,6 +37,8 @@ export function routeTable(operations: Operations, errandVersion: string): Route
 		shares,
 		administration,
 		blobs,
+		flows,
+		runs,
 	];
 	return [...version(errandVersion), ...rooms.flatMap((room) => room(operations))];
 }

@@ -1,0 +1,396 @@
+/** Runs: start, read, cancel, resume, repeat from where they failed, forget. The engine carries them on. */
+import { createHash } from "node:crypto";
+import { Fault, type FlowId, idFromBytes, newId, type RunId, type TaskId } from "@errand/proto";
+import { hidePrivateDefinition, hidePrivateState, type Json } from "@errand/proto/flow";
+import type { RunDocument, RunVisit, runBatch } from "@errand/proto/rest";
+import type * as z from "zod";
+import { readDefinition } from "../flows/definition.ts";
+import { checkInput } from "../flows/input.ts";
+import type { ThreadEvent } from "../flows/machine/event.ts";
+import { beginThread, type Thread } from "../flows/machine/thread.ts";
+import type { Caller } from "../policy/caller.ts";
+import { type Action, may, type Thing } from "../policy/policy.ts";
+import { insertAudit } from "../store/audit.ts";
+import { findFlow } from "../store/flows.ts";
+import { accountById } from "../store/identity.ts";
+import { pendingActions } from "../store/run-actions.ts";
+import { insertLog, readLog, type VisitRow, visitsOf } from "../store/run-log.ts";
+import { inactiveThreads, insertThread, rootOf, tellThread, unparkThreads } from "../store/run-threads.ts";
+import {
+	definitionOfRun,
+	deleteRuns,
+	findRun,
+	insertRun,
+	type NewRun,
+	type RunRow,
+	runsFor,
+	updateRunNotes,
+} from "../store/runs.ts";
+import { flowThing, identityUrn, principalsOf, runThing } from "./flow-roles.ts";
+import { findFlowFor, placeOf } from "./flows.ts";
+import type { Operations } from "./operations.ts";
+import { cursorOf, partsOf, toPage } from "./paging.ts";
+import { permit } from "./permission.ts";
+import type { Ports } from "./ports.ts";
+
+type RunOperations = Pick<
+	Operations,
+	| "startRun"
+	| "checkRun"
+	| "getRun"
+	| "listRuns"
+	| "runDefinition"
+	| "runLog"
+	| "runVisits"
+	| "cancelRun"
+	| "resumeRun"
+	| "rerunRun"
+	| "releaseRun"
+	| "updateRun"
+	| "changeRuns"
+>;
+
+/** States that a run and all its branches may enter: far more than real ones have, and an end for loops that have none. */
+const statesLimit = 1_000_000;
+/** Visits in one reply: a Map of many items has more than anybody reads. */
+const visitsShown = 5_000;
+
+interface Found {
+	readonly row: RunRow;
+	readonly thing: Thing;
+}
+
+export function runOperations(ports: Ports): RunOperations {
+	const { database, events } = ports;
+
+	async function find(caller: Caller, action: Action, id: RunId): Promise<Found> {
+		const row = await findRun(database, id);
+		const thing = row === undefined ? {} : runThing(row, caller, await principalsOf(database, caller));
+		permit(caller, "run.read", thing, id);
+		if (row === undefined) throw new Fault("RUN_NOT_FOUND", `Run ${id} could not be resolved`, { args: [id] });
+		permit(caller, action, thing, id);
+		return { row, thing };
+	}
+
+	async function reread(caller: Caller, id: RunId): Promise<RunDocument> {
+		return toDocument(caller, await find(caller, "run.read", id));
+	}
+
+	async function contextOf(caller: Caller, flow: FlowId, run: RunId): Promise<Json> {
+		const account = await accountById(database, caller.accountId);
+		const urn = identityUrn(caller.accountId);
+		const expiresAt = Number.isFinite(caller.tokenExpiresAtMs) ? Math.floor(caller.tokenExpiresAtMs / 1000) : null;
+		return {
+			flow_id: flow,
+			run_id: run,
+			username: caller.username,
+			email: account?.email ?? "",
+			user_id: urn,
+			identities: [urn],
+			token_info: { exp: expiresAt },
+		};
+	}
+
+	/** Recorded, and begun by whichever process hears of it first. False: this is a repeat. */
+	async function begin(run: NewRun, thread: Thread, source: string | null): Promise<boolean> {
+		const id = newId<TaskId>();
+		const fresh = await database.transaction(async (session) => {
+			if (!(await insertRun(session, run))) return false;
+			await insertThread(session, run.id, { id, parent: null, place: [], record: thread, source });
+			await insertLog(session, run.id, [
+				{ code: "FlowStarted", description: "The run began", details: { input: hidePrivateState(thread.document) } },
+			]);
+			return true;
+		});
+		if (fresh) events.emit("run:told", { thread: id });
+		return fresh;
+	}
+
+	async function tell(threads: readonly string[], event: ThreadEvent): Promise<void> {
+		for (const thread of threads) {
+			await tellThread(database, thread, event);
+			events.emit("run:told", { thread });
+		}
+	}
+
+	async function cancel(id: RunId, by: string): Promise<void> {
+		const root = await rootOf(database, id);
+		if (root === undefined || root.succeeded !== null) return;
+		await unparkThreads(database, id);
+		await tell([root.id], { kind: "cancel", reason: `The run was cancelled by ${by}` });
+	}
+
+	return {
+		async checkRun(caller, flow, input) {
+			const { row, thing } = await findFlowFor(ports, caller, flow);
+			permit(caller, "flow.start", thing, flow);
+			checkInput(row.input_schema, input.body);
+		},
+
+		async startRun(caller, flow, input, key) {
+			const { row, thing } = await findFlowFor(ports, caller, flow);
+			permit(caller, "flow.start", thing, flow);
+			const { definition } = readDefinition(row.definition);
+			checkInput(row.input_schema, input.body);
+			const id = key === undefined ? newId<RunId>() : derivedId(`run\0${caller.accountId}\0${flow}\0${key}`);
+			const document = input.body as Json;
+			const run: NewRun = {
+				id,
+				flow,
+				owner: caller.accountId,
+				flowTitle: row.title,
+				definition: row.definition,
+				inputSchema: row.input_schema,
+				context: await contextOf(caller, flow, id),
+				label: input.label ?? "",
+				tags: input.tags,
+				managers: input.run_managers,
+				monitors: input.run_monitors,
+				details: {
+					code: "FlowStarting",
+					description: "The run is starting",
+					details: { input: hidePrivateState(document) },
+				},
+				rerunOf: null,
+			};
+			const thread = beginThread({
+				state: definition.startAt,
+				document,
+				label: "",
+				budget: statesLimit,
+				deadlineMs: definition.timeoutMs === undefined ? null : Date.now() + definition.timeoutMs,
+			});
+			await begin(run, thread, null);
+			return reread(caller, id);
+		},
+
+		async rerunRun(caller, id, key) {
+			const { row } = await find(caller, "run.rerun", id);
+			if (row.status !== "FAILED")
+				throw new Fault(
+					"RESOURCE_CONFLICT",
+					`run ${id} is ${row.status}: only one that has failed or was cancelled can be repeated from there`,
+					{ args: [id, row.status] },
+				);
+			const flow = await findFlow(database, row.flow_id);
+			const thing = flow === undefined ? {} : flowThing(flow, await principalsOf(database, caller));
+			permit(caller, "flow.start", thing, row.flow_id);
+			const root = await rootOf(database, id);
+			const script = await definitionOfRun(database, id);
+			if (root === undefined || script === undefined)
+				throw new Fault("RUN_NOT_FOUND", `Run ${id} could not be resolved`, { args: [id] });
+			const { definition } = readDefinition(script.definition);
+			const earlier = root.record as Thread;
+			const state = earlier.state === "" ? definition.startAt : earlier.state;
+			if (definition.states.get(state)?.type === "Fail")
+				throw new Fault(
+					"RESOURCE_CONFLICT",
+					`run ${id} ended in its Fail state ${state}, which would end it again; start the flow anew`,
+					{ args: [id, state] },
+				);
+			const again = key === undefined ? newId<RunId>() : derivedId(`rerun\0${caller.accountId}\0${id}\0${key}`);
+			const run: NewRun = {
+				id: again,
+				flow: row.flow_id,
+				owner: caller.accountId,
+				flowTitle: row.flow_title,
+				definition: script.definition,
+				inputSchema: script.input_schema,
+				context: await contextOf(caller, row.flow_id, again),
+				label: row.label,
+				tags: row.tags,
+				managers: row.managers,
+				monitors: row.monitors,
+				details: {
+					code: "FlowStarting",
+					description: `The run begins again with state ${state}, where run ${id} ended`,
+					details: {},
+				},
+				rerunOf: id,
+			};
+			const thread = beginThread({
+				state,
+				document: earlier.document,
+				label: "",
+				budget: statesLimit,
+				deadlineMs: definition.timeoutMs === undefined ? null : Date.now() + definition.timeoutMs,
+			});
+			await begin(run, thread, root.id);
+			return reread(caller, again);
+		},
+
+		getRun: reread,
+
+		async listRuns(caller, filter) {
+			permit(caller, "run.list");
+			const principals = await principalsOf(database, caller);
+			const [before] = partsOf(filter.cursor, 1);
+			const rows = await runsFor(
+				database,
+				{ account: caller.accountId, principals },
+				{
+					before: placeOf(before),
+					flows: filter.flows,
+					statuses: filter.statuses,
+					text: filter.text,
+					limit: filter.limit + 1,
+				},
+			);
+			const document = (row: RunRow) => toDocument(caller, { row, thing: runThing(row, caller, principals) });
+			return toPage(rows, filter.limit, document, (row) => cursorOf(String(row.seq)));
+		},
+
+		async runDefinition(caller, id) {
+			const { row, thing } = await find(caller, "run.read", id);
+			const script = await definitionOfRun(database, id);
+			if (script === undefined) throw new Fault("RUN_NOT_FOUND", `Run ${id} could not be resolved`, { args: [id] });
+			const whole = thing.roles?.has("flow-administrator") === true;
+			const definition = whole ? script.definition : hidePrivateDefinition(script.definition as Json);
+			return { flow_id: row.flow_id, definition, input_schema: script.input_schema } as never;
+		},
+
+		async runLog(caller, id, { reverse, ...request }) {
+			await find(caller, "run.read", id);
+			const [after] = partsOf(request.cursor, 1);
+			const rows = await readLog(database, id, { after: placeOf(after), reverse, limit: request.limit + 1 });
+			return toPage(
+				rows,
+				request.limit,
+				({ at, code, description, details }) => ({
+					time: at.toISOString(),
+					code,
+					description,
+					details: details as Json as never,
+				}),
+				(row) => cursorOf(String(row.id)),
+			);
+		},
+
+		async runVisits(caller, id) {
+			await find(caller, "run.read", id);
+			const rows = await visitsOf(database, id, visitsShown + 1);
+			return { states: rows.slice(0, visitsShown).map(toVisit), truncated: rows.length > visitsShown };
+		},
+
+		async cancelRun(caller, id) {
+			await find(caller, "run.cancel", id);
+			await cancel(id, caller.username);
+			await insertAudit(database, caller, "run.cancel", id);
+			return reread(caller, id);
+		},
+
+		async resumeRun(caller, id) {
+			await find(caller, "run.resume", id);
+			const threads = await inactiveThreads(database, id);
+			await unparkThreads(database, id);
+			await tell(threads, { kind: "resume" });
+			return reread(caller, id);
+		},
+
+		async releaseRun(caller, id) {
+			const found = await find(caller, "run.release", id);
+			if (found.row.completed_at === null)
+				throw new Fault("RESOURCE_CONFLICT", `run ${id} is under way; cancel it before you delete it`, { args: [id] });
+			if (await pendingActions(database, id))
+				throw new Fault(
+					"RESOURCE_CONFLICT",
+					`run ${id} has an action that has not heard yet that it is to end; delete it in a minute`,
+					{ args: [id] },
+				);
+			await deleteRuns(database, [id]);
+			await insertAudit(database, caller, "run.release", id, { flow: found.row.flow_title });
+			return toDocument(caller, found);
+		},
+
+		async updateRun(caller, id, change) {
+			const { row } = await find(caller, "run.change", id);
+			await updateRunNotes(database, id, {
+				label: change.label ?? row.label,
+				tags: change.tags ?? row.tags,
+				managers: change.run_managers ?? row.managers,
+				monitors: change.run_monitors ?? row.monitors,
+			});
+			return reread(caller, id);
+		},
+
+		async changeRuns(caller, batch) {
+			const ids = batch.filters.run_ids.map((id) => id.toLowerCase() as RunId);
+			// All may be changed, or none is.
+			const rows = await Promise.all(ids.map((id) => find(caller, "run.change", id)));
+			for (const { row } of rows) {
+				await updateRunNotes(database, row.id, notesAfter(row, batch));
+				if (batch.set?.status === "cancel") await cancel(row.id, caller.username);
+			}
+		},
+	};
+}
+
+type Batch = z.output<typeof runBatch>;
+
+function notesAfter(row: RunRow, batch: Batch) {
+	const list = (key: "tags" | "run_managers" | "run_monitors", before: readonly string[]): string[] => {
+		const from = batch.set?.[key] ?? before;
+		const gone = new Set(batch.remove?.[key] ?? []);
+		return [...new Set([...from, ...(batch.add?.[key] ?? [])])].filter((one) => !gone.has(one));
+	};
+	return {
+		label: row.label,
+		tags: list("tags", row.tags),
+		managers: list("run_managers", row.managers),
+		monitors: list("run_monitors", row.monitors),
+	};
+}
+
+function derivedId(text: string): RunId {
+	const bytes = createHash("sha256").update(text).digest().subarray(0, 16);
+	bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
+	bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+	return idFromBytes<RunId>(bytes);
+}
+
+function toDocument(caller: Caller, { row, thing }: Found): RunDocument {
+	const owner = identityUrn(row.owner_id);
+	return {
+		run_id: row.id,
+		action_id: row.id,
+		flow_id: row.flow_id,
+		flow_title: row.flow_title,
+		flow_last_updated: row.flow_updated_at.toISOString(),
+		start_time: row.started_at.toISOString(),
+		completion_time: row.completed_at?.toISOString() ?? null,
+		status: row.status,
+		display_status: row.status,
+		details: row.details as RunDocument["details"],
+		run_owner: owner,
+		created_by: owner,
+		run_managers: row.managers,
+		run_monitors: row.monitors,
+		manage_by: row.managers,
+		monitor_by: row.monitors,
+		user_role: roleOf(caller, thing),
+		label: row.label,
+		tags: row.tags,
+		rerun_of: row.rerun_of,
+	};
+}
+
+function roleOf(caller: Caller, thing: Thing): RunDocument["user_role"] {
+	if (thing.ownerId === caller.accountId) return "run_owner";
+	return may(caller, "run.change", thing) ? "run_manager" : "run_monitor";
+}
+
+function toVisit(row: VisitRow): RunVisit {
+	return {
+		branch: row.branch,
+		visit: row.visit,
+		state: row.state,
+		type: row.type,
+		attempts: row.attempts,
+		entered_at: row.entered_at.toISOString(),
+		left_at: row.left_at?.toISOString() ?? null,
+		outcome: row.outcome,
+		input: row.input as RunVisit["input"],
+		output: row.output as RunVisit["output"],
+		error: row.error as RunVisit["error"],
+	};
+}
