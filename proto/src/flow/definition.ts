@@ -2,6 +2,7 @@
  * A flow's definition, parsed: paths and expressions are syntax trees, defaults are filled in, times are in milliseconds.
  * `parseFlow` makes it of the JSON document, which stays what is stored and shown.
  */
+import type { ComparisonName } from "./comparison.ts";
 import type { Expression } from "./expression/syntax.ts";
 import type { Json } from "./json.ts";
 import type { ReferencePath } from "./reference-path.ts";
@@ -132,7 +133,7 @@ export interface MapState extends FallibleState {
 	readonly processor: StateGraph;
 	/** So many iterations at a time; 0: as many as the service lets. */
 	readonly maxConcurrency: number;
-	/** More failed iterations than both let fail the state with `States.ExceedToleratedFailureThreshold`; none by default. */
+	/** More failed iterations than either lets fail the state with `States.ExceedToleratedFailureThreshold`; none by default. */
 	readonly toleratedFailureCount: number | undefined;
 	readonly toleratedFailurePercentage: number | undefined;
 }
@@ -162,8 +163,8 @@ export type Condition =
 	| { readonly kind: "not"; readonly condition: Condition }
 	| {
 			readonly kind: "comparison";
-			/** `NumericLessThan`; one of the keys of `comparisons`, without the `Path` of its other form. */
-			readonly operator: string;
+			/** `NumericLessThan`, without the `Path` of its other form. */
+			readonly operator: ComparisonName;
 			readonly variable: ReferencePath;
 			readonly operand: { readonly path: ReferencePath } | { readonly value: Json };
 	  };

@@ -27,7 +27,7 @@ export type Expression =
 	| {
 			readonly kind: "conditional";
 			readonly test: Expression;
-			readonly then: Expression;
+			readonly value: Expression;
 			readonly otherwise: Expression;
 	  }
 	| { readonly kind: "attribute"; readonly object: Expression; readonly name: string }
