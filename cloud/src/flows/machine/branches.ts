@@ -42,8 +42,8 @@ export function branchEnded(move: Move, nth: number, trouble: Trouble | null): v
 		failed: waits.failed + (trouble === null ? 0 : 1),
 		trouble: waits.trouble ?? trouble,
 	});
-	if (trouble !== null && waits.failed + 1 > tolerated(state, waits.total)) return giveUp(move, state);
-	goOn(move, state);
+	if (trouble !== null && waits.failed + 1 > tolerated(state, waits.total)) giveUp(move, state);
+	else goOn(move, state);
 }
 
 /** All branches have ended, and few enough have failed. */

@@ -1,5 +1,6 @@
 /** A step of a thread under way: what states and events do with it. */
 import {
+	type CatchRule,
 	FlowFailure,
 	type FlowState,
 	hidePrivateState,
@@ -57,18 +58,24 @@ export class Move {
 
 	/** Into the next state; undefined: the graph's end. */
 	goTo(name: string | undefined): void {
-		if (name === undefined) return this.end("succeeded", null);
-		if (this.thread.budget <= 0)
-			return this.end("failed", {
+		const { budget } = this.thread;
+		if (name === undefined) this.end("succeeded", null);
+		else if (budget <= 0)
+			this.end("failed", {
 				error: "States.Runtime",
 				cause: "the run has gone through as many states as a run may; let a loop wait, or count",
 			});
-		if (this.#entered >= statesAtOnce) return this.wait({ for: "entry", state: name });
-		this.#entered++;
+		else if (this.#entered >= statesAtOnce) this.wait({ for: "entry", state: name });
+		else this.#goInto(name);
+	}
+
+	#goInto(state: string): void {
 		const { visit, turn, budget } = this.thread;
+		this.#entered++;
+		this.#begun = false;
 		this.thread = {
 			...this.thread,
-			state: name,
+			state,
 			visit: visit + 1,
 			turn: turn + 1,
 			attempt: 1,
@@ -76,7 +83,6 @@ export class Move {
 			enteredMs: this.situation.nowMs,
 			budget: budget - 1,
 		};
-		this.#begun = false;
 		this.attempt(() => enterState(this));
 	}
 
@@ -123,19 +129,19 @@ export class Move {
 		});
 		this.#leave("failed", null, trouble);
 		const rule = "catch" in state ? state.catch.find((one) => names(one.errorEquals, trouble)) : undefined;
-		if (rule === undefined) return this.end("failed", trouble);
-		const caught: Json = {
-			Error: error,
-			Cause: cause,
-			...(trouble.details === undefined ? {} : { Details: trouble.details }),
-		};
+		if (rule === undefined) this.end("failed", trouble);
+		else this.#hand(trouble, rule);
+	}
+
+	#hand({ error, cause, details }: Trouble, rule: CatchRule): void {
+		const caught: Json = { Error: error, Cause: cause, ...(details !== undefined && { Details: details }) };
 		try {
 			this.thread = { ...this.thread, document: withResult(this.thread.document, rule.resultPath, caught) };
+			this.goTo(rule.next);
 		} catch (failure) {
 			if (!(failure instanceof FlowFailure)) throw failure;
-			return this.end("failed", { error: failure.error, cause: failure.message });
+			this.end("failed", { error: failure.error, cause: failure.message });
 		}
-		this.goTo(rule.next);
 	}
 
 	#retry(rules: readonly RetryRule[], trouble: Trouble): boolean {

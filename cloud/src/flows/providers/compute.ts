@@ -174,7 +174,7 @@ function resultOf(result: StreamResult): TaskResult {
 	// Too large for the run's state: what reads it takes it from the blob store.
 	if (result.value_reference !== undefined) return { task_id, output: { reference: { ...result.value_reference } } };
 	try {
-		const output = valueOf(result.value ?? "");
+		const output = readValue(result.value ?? "");
 		const code = returnCodeOf(output);
 		if (code === undefined || code === 0) return { task_id, output };
 		return {
@@ -195,7 +195,7 @@ const errorOf = ({ code, name, message, stack }: FailureDocument): { readonly [k
 });
 
 /** Throws an Error in words when the value is not JSON. */
-function valueOf(buffer: string): Json {
+function readValue(buffer: string): Json {
 	const { id, content } = splitBuffer(buffer);
 	if (id === serializations.json) return JSON.parse(content) as Json;
 	if (id !== serializations.structured)
