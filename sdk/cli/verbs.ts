@@ -26,6 +26,18 @@ import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
+import { flowCancel } from "./verbs/flow-cancel.ts";
+import { flowCreate } from "./verbs/flow-create.ts";
+import { flowDelete } from "./verbs/flow-delete.ts";
+import { flowList } from "./verbs/flow-list.ts";
+import { flowLog } from "./verbs/flow-log.ts";
+import { flowRerun } from "./verbs/flow-rerun.ts";
+import { flowResume } from "./verbs/flow-resume.ts";
+import { flowRuns } from "./verbs/flow-runs.ts";
+import { flowShow } from "./verbs/flow-show.ts";
+import { flowStart } from "./verbs/flow-start.ts";
+import { flowValidate } from "./verbs/flow-validate.ts";
+import { flowWatch } from "./verbs/flow-watch.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
@@ -55,6 +67,7 @@ export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
 	function: "Registered functions",
+	flow: "Flows: steps that run one after another, side by side, or again",
 	group: "Groups of people to share with",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
@@ -93,6 +106,18 @@ export const verbs: readonly Verb[] = [
 	functionList,
 	functionShow,
 	functionDelete,
+	flowCreate,
+	flowValidate,
+	flowStart,
+	flowList,
+	flowShow,
+	flowRuns,
+	flowWatch,
+	flowLog,
+	flowCancel,
+	flowResume,
+	flowRerun,
+	flowDelete,
 	groupCreate,
 	groupAdd,
 	groupRemove,

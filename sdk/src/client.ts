@@ -15,6 +15,7 @@ import * as z from "zod";
 import { platform } from "#platform";
 import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
 import { CloudError } from "./errors.ts";
+import { FlowService } from "./flow-service.ts";
 import { type Log, silentLog } from "./log.ts";
 import { Rest, type RestOptions } from "./rest.ts";
 import { Sharing } from "./sharing.ts";
@@ -99,6 +100,8 @@ export class Client {
 	readonly log: Log;
 	/** Groups of people, and whom endpoints are shared with. */
 	readonly sharing: Sharing;
+	/** Flows and their runs. */
+	readonly flows: FlowService;
 	readonly #rest: Rest;
 	/** Endpoint names are stable: each is asked for once. */
 	readonly #endpointIds = new Map<string, Promise<EndpointId>>();
@@ -110,6 +113,7 @@ export class Client {
 		this.log = options.log ?? silentLog;
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
 		this.sharing = new Sharing(this.#rest);
+		this.flows = new FlowService(this.#rest);
 	}
 
 	/** Without a slash at the end. */

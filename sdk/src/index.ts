@@ -54,6 +54,14 @@ export {
 	type ReloadOptions,
 } from "./executor.ts";
 export type { FutureExplanation } from "./explanation.ts";
+export type {
+	FlowFilter,
+	FlowService,
+	FlowValidated,
+	MarkedOptions,
+	RunDefinition,
+	RunFilter,
+} from "./flow-service.ts";
 export type { AnyFunction } from "./function/capture.ts";
 export { type ModuleOptions, module } from "./function/module.ts";
 export { type MpiOptions, mpi } from "./function/mpi.ts";

@@ -208,7 +208,11 @@ export interface Operations {
 	getRun(caller: Caller, id: RunId): Promise<RunDocument>;
 	listRuns(caller: Caller, filter: RunFilter): Promise<Page<RunDocument>>;
 	runDefinition(caller: Caller, id: RunId): Promise<z.input<typeof runDefinition>>;
-	runLog(caller: Caller, id: RunId, request: PageRequest & { reverse: boolean }): Promise<Page<RunLogEntry>>;
+	runLog(
+		caller: Caller,
+		id: RunId,
+		request: PageRequest & { reverse: boolean },
+	): Promise<Page<RunLogEntry> & { end_cursor: string | null }>;
 	runVisits(caller: Caller, id: RunId): Promise<RunVisits>;
 	/** May be repeated; a run that has ended stays as it ended. */
 	cancelRun(caller: Caller, id: RunId): Promise<RunDocument>;

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault, type FlowId, idFromBytes, newId, type RunId, type TaskId } from "@errand/proto";
 import { hidePrivateDefinition, hidePrivateState, type Json } from "@errand/proto/flow";
-import type { RunDocument, RunVisit, runBatch } from "@errand/proto/rest";
+import type { RunDocument, RunLogEntry, RunVisit, runBatch } from "@errand/proto/rest";
 import type * as z from "zod";
 import { readDefinition } from "../flows/definition.ts";
 import { checkInput } from "../flows/input.ts";
@@ -14,7 +14,7 @@ import { insertAudit } from "../store/audit.ts";
 import { findFlow } from "../store/flows.ts";
 import { accountById } from "../store/identity.ts";
 import { pendingActions } from "../store/run-actions.ts";
-import { insertLog, readLog, type VisitRow, visitsOf } from "../store/run-log.ts";
+import { insertLog, type LogRow, readLog, type VisitRow, visitsOf } from "../store/run-log.ts";
 import { inactiveThreads, insertThread, rootOf, tellThread, unparkThreads } from "../store/run-threads.ts";
 import {
 	definitionOfRun,
@@ -253,17 +253,12 @@ export function runOperations(ports: Ports): RunOperations {
 			await find(caller, "run.read", id);
 			const [after] = partsOf(request.cursor, 1);
 			const rows = await readLog(database, id, { after: placeOf(after), reverse, limit: request.limit + 1 });
-			return toPage(
-				rows,
-				request.limit,
-				({ at, code, description, details }) => ({
-					time: at.toISOString(),
-					code,
-					description,
-					details: details as Json as never,
-				}),
-				(row) => cursorOf(String(row.id)),
-			);
+			const cursor = (row: LogRow): string => cursorOf(String(row.id));
+			const last = rows.slice(0, request.limit).at(-1);
+			return {
+				...toPage(rows, request.limit, toEntry, cursor),
+				end_cursor: last === undefined ? null : cursor(last),
+			};
 		},
 
 		async runVisits(caller, id) {
@@ -378,6 +373,13 @@ function roleOf(caller: Caller, thing: Thing): RunDocument["user_role"] {
 	if (thing.ownerId === caller.accountId) return "run_owner";
 	return may(caller, "run.change", thing) ? "run_manager" : "run_monitor";
 }
+
+const toEntry = ({ at, code, description, details }: LogRow): RunLogEntry => ({
+	time: at.toISOString(),
+	code,
+	description,
+	details: details as RunLogEntry["details"],
+});
 
 function toVisit(row: VisitRow): RunVisit {
 	return {

@@ -175,7 +175,12 @@ export const runLogEntry = z.object({
 });
 export type RunLogEntry = z.infer<typeof runLogEntry>;
 
-export const runLogPage = z.object({ entries: z.array(runLogEntry), ...marked });
+export const runLogPage = z.object({
+	entries: z.array(runLogEntry),
+	...marked,
+	/** Where whoever follows the log goes on; null when the page is empty. */
+	end_marker: z.string().nullable(),
+});
 export type RunLogPage = z.infer<typeof runLogPage>;
 
 /** One visit of a run, or of a branch or item of it, to a state. */

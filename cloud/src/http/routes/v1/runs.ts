@@ -99,7 +99,8 @@ export const runs = (operations: Operations): Route[] => [
 		faults: ["RUN_NOT_FOUND"],
 		handle: async (caller, { params, query }) => {
 			const request = { ...marked(query), reverse: query.reverse_order === true };
-			return toMarked("entries", await operations.runLog(caller, params.run_id, request), query.limit);
+			const page = await operations.runLog(caller, params.run_id, request);
+			return { ...toMarked("entries", page, query.limit), end_marker: page.end_cursor };
 		},
 	}),
 	route({
