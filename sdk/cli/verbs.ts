@@ -26,6 +26,8 @@ import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
+import { flowLint } from "./verbs/flow-lint.ts";
+import { flowRender } from "./verbs/flow-render.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
@@ -55,6 +57,7 @@ export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
 	function: "Registered functions",
+	flow: "Flows: steps that follow one another",
 	group: "Groups of people to share with",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
@@ -93,6 +96,8 @@ export const verbs: readonly Verb[] = [
 	functionList,
 	functionShow,
 	functionDelete,
+	flowLint,
+	flowRender,
 	groupCreate,
 	groupAdd,
 	groupRemove,
