@@ -29,8 +29,10 @@ import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
 import { flowCancel } from "./verbs/flow-cancel.ts";
 import { flowCreate } from "./verbs/flow-create.ts";
 import { flowDelete } from "./verbs/flow-delete.ts";
+import { flowLint } from "./verbs/flow-lint.ts";
 import { flowList } from "./verbs/flow-list.ts";
 import { flowLog } from "./verbs/flow-log.ts";
+import { flowRender } from "./verbs/flow-render.ts";
 import { flowRerun } from "./verbs/flow-rerun.ts";
 import { flowResume } from "./verbs/flow-resume.ts";
 import { flowRuns } from "./verbs/flow-runs.ts";
@@ -67,7 +69,7 @@ export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
 	function: "Registered functions",
-	flow: "Flows: steps that run one after another, side by side, or again",
+	flow: "Flows: steps that follow one another",
 	group: "Groups of people to share with",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
@@ -118,6 +120,8 @@ export const verbs: readonly Verb[] = [
 	flowResume,
 	flowRerun,
 	flowDelete,
+	flowLint,
+	flowRender,
 	groupCreate,
 	groupAdd,
 	groupRemove,

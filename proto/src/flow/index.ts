@@ -2,6 +2,9 @@
 
 export { type ComparisonName, chooseNext, comparisons, conditionHolds } from "./comparison.ts";
 export * from "./definition.ts";
+export type { StateMark, StateMarks } from "./drawing/mark.ts";
+export { drawSvg } from "./drawing/svg.ts";
+export { drawTerminal } from "./drawing/terminal.ts";
 export { EvaluationBudget } from "./expression/budget.ts";
 export { evaluateExpression } from "./expression/evaluate.ts";
 export { functions } from "./expression/functions.ts";

@@ -1,6 +1,6 @@
 import { flowDocument } from "@errand/proto/rest";
 import * as z from "zod";
-import { readFlowFile } from "../flow-file.ts";
+import { readFlowContent } from "../flow-content.ts";
 import { verb } from "../verb.ts";
 
 const principal = z.array(z.string()).optional();
@@ -38,7 +38,7 @@ export const flowCreate = verb({
 	ids: (flow) => [flow.id],
 	async *run(context, input) {
 		const client = await context.client();
-		const file = readFlowFile(context, input.file, input.inputSchema);
+		const file = await readFlowContent(context, input.file, input.inputSchema);
 		const title = input.title ?? file.title;
 		const content = {
 			definition: file.definition,

@@ -1,6 +1,6 @@
 import { runDocument } from "@errand/proto/rest";
 import * as z from "zod";
-import { parseObject, readObject } from "../flow-file.ts";
+import { parseObject, readObject } from "../flow-content.ts";
 import { selectFlow } from "../flow-selector.ts";
 import { verb } from "../verb.ts";
 

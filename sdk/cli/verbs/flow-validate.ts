@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { readFlowFile } from "../flow-file.ts";
+import { readFlowContent } from "../flow-content.ts";
 import { verb } from "../verb.ts";
 
 const warning = z.object({ code: z.string(), path: z.string(), message: z.string() });
@@ -20,7 +20,7 @@ export const flowValidate = verb({
 	ids: () => [],
 	async *run(context, { file, inputSchema }) {
 		const client = await context.client();
-		const flow = readFlowFile(context, file, inputSchema);
+		const flow = await readFlowContent(context, file, inputSchema);
 		const { warnings } = await client.flows.validate(flow.definition, flow.inputSchema);
 		yield { file, warnings };
 	},
