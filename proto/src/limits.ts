@@ -26,6 +26,9 @@ export const statementLimitRows = 500;
 /** How long the cloud keeps a finished task, its result and its output (the public interface: two weeks). */
 export const retentionMs = 14 * 24 * 3600 * 1000;
 
+/** How long the cloud keeps the record of a run of a flow that has ended, as the public interface does. */
+export const runRetentionMs = 90 * 24 * 3600 * 1000;
+
 /** Output of one task and stream that is carried and kept; the cut is marked. */
 export const outputLimitBytes = 1024 * 1024;
 

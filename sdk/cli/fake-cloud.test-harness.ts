@@ -117,6 +117,69 @@ const share: rest.EndpointShare = {
 	created_at: at(0),
 };
 
+const flow: rest.FlowDocument = {
+	id: ids.group,
+	title: "analyse",
+	subtitle: "of every sample",
+	description: "",
+	keywords: ["samples"],
+	definition: { StartAt: "Only", States: { Only: { Type: "Pass", End: true } } },
+	input_schema: {},
+	flow_owner: `urn:globus:auth:identity:${ids.account}`,
+	created_by: `urn:globus:auth:identity:${ids.account}`,
+	flow_viewers: ["public"],
+	flow_starters: [],
+	flow_administrators: [],
+	run_managers: [],
+	run_monitors: [],
+	created_at: at(0),
+	updated_at: at(0),
+	user_role: "flow_owner",
+	api_version: "1.0",
+	synchronous: false,
+	log_supported: true,
+	types: ["Action"],
+};
+
+const flowRun: rest.RunDocument = {
+	run_id: ids.submitted,
+	action_id: ids.submitted,
+	flow_id: ids.group,
+	flow_title: "analyse",
+	flow_last_updated: at(0),
+	start_time: at(10),
+	completion_time: at(12),
+	status: "SUCCEEDED",
+	display_status: "SUCCEEDED",
+	details: { code: "FlowSucceeded", description: "The run completed successfully", details: { output: { n: 2 } } },
+	run_owner: `urn:globus:auth:identity:${ids.account}`,
+	created_by: `urn:globus:auth:identity:${ids.account}`,
+	run_managers: [],
+	run_monitors: [],
+	manage_by: [],
+	monitor_by: [],
+	user_role: "run_owner",
+	label: "first",
+	tags: ["try"],
+	rerun_of: null,
+};
+
+const visit: rest.RunVisit = {
+	branch: "",
+	visit: 1,
+	state: "Only",
+	type: "Pass",
+	attempts: 1,
+	entered_at: at(10),
+	left_at: at(12),
+	outcome: "succeeded",
+	input: {},
+	output: { n: 2 },
+	error: null,
+};
+
+const lastPage = { limit: 100, has_next_page: false, marker: null };
+
 interface Reply {
 	status?: number;
 	body?: unknown;
@@ -396,6 +459,34 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 	"GET /v1/endpoints/*/shares": () => ({ body: rest.page(rest.endpointShare).parse(page([share])) }),
 	"DELETE /v1/endpoints/*/shares/*": () => ({ body: {} }),
 	"GET /v1/shared-endpoints": () => ({ body: page([]) }),
+	"POST /v1/flows": ({ body }) => ({ body: { ...flow, title: rest.flowCreation.parse(body).title } }),
+	"POST /v1/flows/validate": ({ body }) => ({ body: rest.flowValidation.parse(body) && { scopes: {}, warnings: [] } }),
+	"GET /v1/flows": () => ({ body: rest.flowPage.parse({ flows: [flow], ...lastPage }) }),
+	"GET /v1/flows/*": ({ path }) => (path[2] === flow.id ? { body: flow } : notFound("FLOW_NOT_FOUND", "No such flow.")),
+	"DELETE /v1/flows/*": () => ({ body: flow }),
+	"POST /v1/flows/*/run": ({ body }) => ({ body: { ...flowRun, label: rest.runStart.parse(body).label ?? "" } }),
+	"GET /v1/runs": () => ({ body: rest.runPage.parse({ runs: [flowRun], ...lastPage }) }),
+	"GET /v1/runs/*": ({ path }) =>
+		path[2] === flowRun.run_id ? { body: rest.runDocument.parse(flowRun) } : notFound("RUN_NOT_FOUND", "No such run."),
+	"GET /v1/runs/*/log": () => ({
+		body: rest.runLogPage.parse({
+			entries: [
+				{
+					time: at(10),
+					code: "PassStarted",
+					description: "State Only of type Pass started",
+					details: { state_name: "Only", state_type: "Pass", input: {} },
+				},
+			],
+			...lastPage,
+			end_marker: "1",
+		}),
+	}),
+	"GET /v1/runs/*/states": () => ({ body: rest.runVisits.parse({ states: [visit], truncated: false }) }),
+	"POST /v1/runs/*/cancel": () => ({ body: flowRun }),
+	"POST /v1/runs/*/resume": () => ({ body: flowRun }),
+	"POST /v1/runs/*/rerun": () => ({ body: { ...flowRun, run_id: ids.retried, rerun_of: flowRun.run_id } }),
+	"POST /v1/runs/*/release": () => ({ body: flowRun }),
 	"GET /healthz": () => ({ body: {} }),
 	"GET /readyz": () => ({ body: {} }),
 };

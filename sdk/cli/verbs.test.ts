@@ -82,6 +82,11 @@ const busyDetails = {
 	],
 };
 
+const writeFlow = async (): Promise<void> => {
+	const definition = { StartAt: "Only", States: { Only: { Type: "Pass", End: true } } };
+	const { writeFileSync } = await import("node:fs");
+	writeFileSync(join(desk.directory, "flow.json"), JSON.stringify({ title: "analyse", definition }));
+};
 const configure = (): Promise<unknown> => desk.type(["endpoint", "configure", "local"]);
 async function startCloudHere(): Promise<void> {
 	desk.environment.ERRAND_CLOUD_PORT = String(await freePort());
@@ -148,6 +153,18 @@ const scenes: Record<string, Scene> = {
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
 	"endpoint unshare": { words: ["local", "--with", "BOB"], quiet: [ids.retried] },
+	"flow create": { words: ["flow.json"], before: writeFlow, quiet: [ids.group] },
+	"flow validate": { words: ["flow.json"], before: writeFlow, quiet: [] },
+	"flow start": { words: ["analyse", '{"n": 1}', "--label", "first"], quiet: [ids.submitted] },
+	"flow list": { quiet: [ids.group] },
+	"flow show": { words: ["last"], quiet: [ids.submitted] },
+	"flow runs": { words: ["analyse"], quiet: [ids.submitted] },
+	"flow watch": { words: ["last"], quiet: [ids.submitted] },
+	"flow log": { words: ["last"], quiet: [] },
+	"flow cancel": { words: ["last"], quiet: [ids.submitted] },
+	"flow resume": { words: ["last"], quiet: [ids.submitted] },
+	"flow rerun": { words: ["last"], quiet: [ids.retried] },
+	"flow delete": { words: ["analyse", ids.submitted], quiet: [ids.group, ids.submitted] },
 	"group create": { words: ["astro"], quiet: [ids.group] },
 	"group add": { words: ["astro", "bob", "carol"], quiet: [ids.group] },
 	"group remove": { words: ["astro"], quiet: ["ada"] },

@@ -266,11 +266,22 @@ const onlyOwn: Check = async (reply, scene, caller) => {
 	if (caller === "owner") expect(hers.some((one) => text.includes(one))).toBe(true);
 };
 
+/** A flow that does nothing, for long. */
+const waiting = { StartAt: "Wait", States: { Wait: { Type: "Wait", Seconds: 86_400, Comment: mark, End: true } } };
+
 const freshName = () => `n${randomBytes(6).toString("hex")}`;
 const fresh = {
 	endpoint: async ({ ada }: Scene) => (await register(ada, freshName())).id,
 	function: ({ ada }: Scene) => ada.registerFunction({ function_name: mark, function_code: code }),
 	task: ({ ada, endpoint, functionId, group }: Scene) => submitOne(ada, endpoint.id, functionId, group),
+	flow: async ({ ada }: Scene) => (await ada.flows.create({ title: mark, definition: waiting })).id,
+	run: async (scene: Scene) => (await scene.ada.flows.start(await fresh.flow(scene), { body: { mark } })).run_id,
+	endedRun: async (scene: Scene) => {
+		const run = await fresh.run(scene);
+		await scene.ada.flows.cancelRun(run);
+		await expect.poll(async () => (await scene.ada.flows.getRun(run)).status).toBe("FAILED");
+		return run;
+	},
 };
 /** Somebody whom no row asks for. */
 async function stranger({ cloud }: Scene): Promise<string> {
@@ -514,6 +525,99 @@ const table: Readonly<Record<string, Row>> = {
 		ask: () => ({ path: "/v1/groups", body: { name: freshName() } }),
 		may: accountsOnly("FORBIDDEN"),
 	},
+	// flows
+	"POST /v1/flows": {
+		ask: () => ({ path: "/v1/flows", body: { title: "t", definition: waiting } }),
+		may: accountsOnly("FORBIDDEN"),
+	},
+	"GET /v1/flows": {
+		ask: async (scene) => ({ path: `/v1/flows?filter_fulltext=${(await fresh.flow(scene)) && mark}` }),
+		may: accountsOnly("FORBIDDEN"),
+		check: onlyOwnList(),
+	},
+	"POST /v1/flows/validate": {
+		ask: () => ({ path: "/v1/flows/validate", body: { definition: waiting } }),
+		may: accountsOnly("FORBIDDEN"),
+	},
+	"GET /v1/flows/{flow_id}": {
+		ask: async (scene) => ({ path: `/v1/flows/${await fresh.flow(scene)}` }),
+		may: ownerAndAdmins("FLOW_NOT_FOUND"),
+	},
+	"PUT /v1/flows/{flow_id}": {
+		ask: async (scene) => ({ path: `/v1/flows/${await fresh.flow(scene)}`, body: { title: "mine now" } }),
+		may: ownerAndAdmins("FLOW_NOT_FOUND"),
+	},
+	"DELETE /v1/flows/{flow_id}": {
+		ask: async (scene) => ({ path: `/v1/flows/${await fresh.flow(scene)}` }),
+		may: ownerAndAdmins("FLOW_NOT_FOUND"),
+	},
+	"POST /v1/flows/{flow_id}/run": {
+		ask: async (scene) => ({ path: `/v1/flows/${await fresh.flow(scene)}/run`, body: { body: {} } }),
+		// Who administers the cloud sees the flow, and runs it in nobody's name.
+		may: { ...owner("FLOW_NOT_FOUND"), admin: "FLOW_ACCESS_FORBIDDEN", operator: "FLOW_ACCESS_FORBIDDEN" },
+	},
+	"POST /v1/flows/{flow_id}/validate_run": {
+		ask: async (scene) => ({ path: `/v1/flows/${await fresh.flow(scene)}/validate_run`, body: { body: {} } }),
+		may: { ...owner("FLOW_NOT_FOUND"), admin: "FLOW_ACCESS_FORBIDDEN", operator: "FLOW_ACCESS_FORBIDDEN" },
+	},
+	"GET /v1/runs": {
+		ask: async (scene) => ({
+			path: `/v1/runs?filter_flow_id=${(await fresh.run(scene)) && (await fresh.flow(scene))}`,
+		}),
+		may: accountsOnly("FORBIDDEN"),
+		check: onlyOwnList(),
+	},
+	"GET /v1/flows/{flow_id}/runs": {
+		ask: async (scene) => ({
+			path: `/v1/flows/${(await scene.ada.flows.getRun(await fresh.run(scene))).flow_id}/runs`,
+		}),
+		may: accountsOnly("FORBIDDEN"),
+		check: onlyOwnList(),
+	},
+	"GET /v1/runs/{run_id}": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"PUT /v1/runs/{run_id}": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}`, body: { label: "mine now" } }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"GET /v1/runs/{run_id}/definition": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}/definition` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"GET /v1/runs/{run_id}/log": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}/log` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"GET /v1/runs/{run_id}/states": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}/states` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"POST /v1/runs/{run_id}/cancel": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}/cancel` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"POST /v1/runs/{run_id}/resume": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.run(scene)}/resume` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"POST /v1/runs/{run_id}/rerun": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.endedRun(scene)}/rerun` }),
+		may: { ...owner("RUN_NOT_FOUND"), admin: "RUN_ACCESS_FORBIDDEN", operator: "RUN_ACCESS_FORBIDDEN" },
+	},
+	"POST /v1/runs/{run_id}/release": {
+		ask: async (scene) => ({ path: `/v1/runs/${await fresh.endedRun(scene)}/release` }),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+	"POST /v1/batch/runs": {
+		ask: async (scene) => ({
+			path: "/v1/batch/runs",
+			body: { filters: { run_ids: [await fresh.run(scene)] }, set: { status: "cancel" } },
+		}),
+		may: ownerAndAdmins("RUN_NOT_FOUND"),
+	},
+
 	"GET /v1/groups": { ask: () => ({ path: "/v1/groups" }), may: accountsOnly("FORBIDDEN"), check: onlyOwnList() },
 	"GET /v1/groups/{group}": {
 		ask: async (scene) => ({ path: `/v1/groups/${(await groupOfTwo(scene)).group}` }),

@@ -77,7 +77,9 @@ describe("a run", () => {
 			if (++tries < 3) throw new Error("not yet");
 			return "now";
 		};
-		const retry = [{ ErrorEquals: ["ActionFailedException"], IntervalSeconds: 1, JitterStrategy: "FULL", MaxAttempts: 5 }];
+		const retry = [
+			{ ErrorEquals: ["ActionFailedException"], IntervalSeconds: 1, JitterStrategy: "FULL", MaxAttempts: 5 },
+		];
 		const run = await flows.start(one(flows.action({ Retry: retry, ResultPath: "$.r", End: true })), { args: [] });
 		expect(((await flows.outputOf(run)) as { r: { details: { result: string[] } } }).r.details.result).toEqual(["now"]);
 		expect(tries).toBe(3);
@@ -131,7 +133,9 @@ describe("a run", () => {
 			{ args: [] },
 		);
 		expect(await flows.outputOf(run)).toBe("ActionTimeout");
-		await expect.poll(async () => (await tasks()).every((task) => task.state === "cancelled" || task.cancel_requested)).toBe(true);
+		await expect
+			.poll(async () => (await tasks()).every((task) => task.state === "cancelled" || task.cancel_requested))
+			.toBe(true);
 	});
 
 	test("a cancelled run ends at once, and so does its task", async () => {
@@ -149,7 +153,10 @@ describe("a run", () => {
 			StartAt: "Sleep",
 			States: { Sleep: { Type: "Wait", Seconds: 3600, End: true } },
 		});
-		expect(await flows.until(run)).toMatchObject({ status: "FAILED", details: { details: { error: "States.Timeout" } } });
+		expect(await flows.until(run)).toMatchObject({
+			status: "FAILED",
+			details: { details: { error: "States.Timeout" } },
+		});
 	});
 
 	test("a loop counts, and one that never ends is ended", async () => {
@@ -279,7 +286,9 @@ test("the step after a compute step begins within 50 ms of its result (median of
 	);
 	expect(gaps).toHaveLength(steps - 1);
 	const median = gaps[Math.floor(gaps.length / 2)]?.ms ?? Number.NaN;
-	process.stdout.write(`from a result to the next step: median ${median.toFixed(1)} ms, most ${gaps.at(-1)?.ms.toFixed(1)} ms\n`);
+	process.stdout.write(
+		`from a result to the next step: median ${median.toFixed(1)} ms, most ${gaps.at(-1)?.ms.toFixed(1)} ms\n`,
+	);
 	expect(median).toBeLessThan(50);
 });
 

@@ -1,6 +1,7 @@
 /** What is done again and again in the background: asking again for what was not answered, and forgetting what is old. */
-import { retentionMs as defaultRetentionMs } from "@errand/proto";
+import { retentionMs as defaultRetentionMs, runRetentionMs } from "@errand/proto";
 import { deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
+import { deleteRuns, runsEndedBefore } from "../store/runs.ts";
 import { overdueCancellations } from "../store/tasks.ts";
 import { askToCancel } from "./cancel.ts";
 import type { Ports } from "./ports.ts";
@@ -10,6 +11,8 @@ const cancelAgainMs = 15_000;
 const forgetEveryMs = 60_000;
 const userEndpointsEveryMs = 15_000;
 const rowsPerStatement = 1_000;
+/** Each with its log and its branches. */
+const runsPerStatement = 50;
 /** A stored value that no task has named yet is kept at least this long. */
 const orphanAgeMs = 24 * 3_600_000;
 
@@ -41,6 +44,11 @@ export function openSweeper(
 		for (let count = rowsPerStatement; count === rowsPerStatement; tasks += count)
 			count = await deleteOldTasks(database, before, rowsPerStatement);
 		await deleteOldTraces(database, before);
+		for (let count = runsPerStatement; count === runsPerStatement; ) {
+			const old = await runsEndedBefore(database, new Date(now.getTime() - runRetentionMs), runsPerStatement);
+			await deleteRuns(database, old);
+			count = old.length;
+		}
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));
 		// The bytes go while the rows are locked: whoever stores the same value again waits, and sees that they are gone.
 		const orphans = await database.transaction(async (session) => {

@@ -76,7 +76,9 @@ class World {
 		if (request === undefined) return;
 		request.asked++;
 		const { to, turn, body } = request;
-		const status = this.cancelled.has(key) ? "FAILED" : this.#outcome(this.threads.get(to)?.thread.label ?? "", turn, body);
+		const status = this.cancelled.has(key)
+			? "FAILED"
+			: this.#outcome(this.threads.get(to)?.thread.label ?? "", turn, body);
 		const document = { action_id: key, status, details: { result: body } };
 		this.#pending.push({ to, event: { kind: "action", turn, status, document } });
 	}
@@ -119,7 +121,11 @@ class World {
 		}
 	}
 
-	#branch(id: string, entry: Entry, effect: Extract<ReturnType<typeof step>["effects"][number], { do: "branch" }>): void {
+	#branch(
+		id: string,
+		entry: Entry,
+		effect: Extract<ReturnType<typeof step>["effects"][number], { do: "branch" }>,
+	): void {
 		const { turn, nth, of: state, document, label, budget } = effect;
 		const child = `${id}/${turn}.${nth}`;
 		expect(this.threads.has(child), `${child} begins once`).toBe(false);
