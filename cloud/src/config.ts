@@ -46,6 +46,15 @@ function isAddressRange(text: string): boolean {
 	return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
+function isProviderAddress(text: string): boolean {
+	if (!URL.canParse(text)) return false;
+	const { protocol, hostname, username, password, search, hash } = new URL(text);
+	return (
+		(protocol === "https:" || (protocol === "http:" && isLoopback(hostname))) &&
+		!(username || password || search || hash)
+	);
+}
+
 const isOrigin = (text: string): boolean => text === "*" || (URL.canParse(text) && new URL(text).origin === text);
 const someText = z.string().min(1);
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/, "is not a host name or an address");
@@ -120,6 +129,14 @@ export const configVariables = z.strictObject({
 	ERRAND_CLOUD_CORS_ORIGINS: list("origins such as https://app.example.org", isOrigin)
 		.default([])
 		.describe("Web origins that may use the interface from a browser; `*` for any."),
+	ERRAND_CLOUD_ACTION_PROVIDERS: list(
+		"addresses of action providers: https://…, or http:// on this machine, without user and query",
+		isProviderAddress,
+	)
+		.default([])
+		.describe(
+			"Action providers elsewhere that flows may ask, by their addresses; one that ends in / covers all below it.",
+		),
 	ERRAND_CLOUD_RETENTION_DAYS: wholeNumber(1, 3650)
 		.default(retentionMs / dayMs)
 		.describe("How long finished tasks, their results and output are kept."),
@@ -206,6 +223,8 @@ export interface CloudConfig {
 	readonly trustedProxies: readonly string[];
 	/** Web origins besides our own; `*` for any. */
 	readonly corsOrigins: readonly string[];
+	/** Addresses of action providers elsewhere, or beginnings of them. */
+	readonly actionProviders: readonly string[];
 	readonly retentionMs: number;
 	readonly metricsAccess: "loopback" | "operator" | "public";
 	/** Allowed but unwise; for the log at start. */
@@ -321,6 +340,7 @@ function compose(v: Variables): CloudConfig {
 		logLevel: v.ERRAND_CLOUD_LOG_LEVEL,
 		trustedProxies: v.ERRAND_CLOUD_TRUSTED_PROXIES,
 		corsOrigins: v.ERRAND_CLOUD_CORS_ORIGINS,
+		actionProviders: v.ERRAND_CLOUD_ACTION_PROVIDERS,
 		retentionMs: v.ERRAND_CLOUD_RETENTION_DAYS * dayMs,
 		metricsAccess: v.ERRAND_CLOUD_METRICS_ACCESS,
 		warnings: warningsOf(v),

@@ -143,7 +143,7 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const userEndpoints = openUserEndpoints(behind);
 	stack.defer(() => userEndpoints.close());
 	const ports = { ...behind, userEndpoints };
-	const providers = openProviders();
+	const providers = openProviders(config.actionProviders);
 	const operations = createOperations({
 		...ports,
 		providerObstacle: providers.obstacle,

@@ -29,12 +29,19 @@ export class TestFlows {
 	/** Arguments of every task that the endpoint was given, in their order. */
 	readonly played: Json[][] = [];
 	play: Play = (...args) => args[0] ?? null;
+	readonly #providers: readonly string[];
 	#engine: Engine;
 	#taken = 0;
 	#pump: Promise<void> | undefined;
 	#closed = false;
 
-	private constructor(cloud: TestCloud, engine: Engine, who: { caller: Caller; endpoint: EndpointId; fn: FunctionId }) {
+	private constructor(
+		cloud: TestCloud,
+		engine: Engine,
+		who: { caller: Caller; endpoint: EndpointId; fn: FunctionId },
+		providers: readonly string[],
+	) {
+		this.#providers = providers;
 		this.cloud = cloud;
 		this.#engine = engine;
 		this.caller = who.caller;
@@ -42,27 +49,27 @@ export class TestFlows {
 		this.fn = who.fn;
 	}
 
-	static async open(from: TestDatabase): Promise<TestFlows> {
-		const cloud = await openTestCloud(from);
+	static async open(from: TestDatabase, actionProviders: readonly string[] = []): Promise<TestFlows> {
+		const cloud = await openTestCloud(from, { actionProviders });
 		const caller = account();
 		await cloud.database.query("insert into accounts (id, kind, username) values ($1, 'person', $2)", [
 			caller.accountId,
 			`u${caller.accountId}`,
 		]);
 		const who = await settle(cloud, caller);
-		const flows = new TestFlows(cloud, await TestFlows.#open(cloud), who);
+		const flows = new TestFlows(cloud, await TestFlows.#open(cloud, actionProviders), who, actionProviders);
 		flows.#pump = flows.#answer();
 		return flows;
 	}
 
-	static #open({ database, operations, events }: TestCloud): Promise<Engine> {
+	static #open({ database, operations, events }: TestCloud, providers: readonly string[]): Promise<Engine> {
 		return openEngine({
 			database,
 			events,
 			log: quiet,
 			alone: true,
 			parse: (document) => readDefinition(document).definition,
-			providerOf: openProviders().serving({ database, operations }),
+			providerOf: openProviders(providers).serving({ database, operations }),
 		});
 	}
 
@@ -71,7 +78,7 @@ export class TestFlows {
 	}
 
 	async startEngine(): Promise<void> {
-		this.#engine = await TestFlows.#open(this.cloud);
+		this.#engine = await TestFlows.#open(this.cloud, this.#providers);
 	}
 
 	/** An Action that calls the played function with what `args` makes. */

@@ -39,6 +39,7 @@ import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { openBlobDirectory } from "../blobs/directory.ts";
 import type { Broker } from "../broker/broker.ts";
 import { openDispatch } from "../dispatch.ts";
+import { openProviders } from "../flows/providers/providers.ts";
 import { CloudEventBus } from "../observe/events.ts";
 import type { MessagePublisher } from "../outlet.ts";
 import type { Caller } from "../policy/caller.ts";
@@ -253,7 +254,7 @@ export interface TestCloud {
 
 export async function openTestCloud(
 	from: TestDatabase,
-	options: { alone?: boolean; bus?: FakeBus; broker?: FakeBroker } = {},
+	options: { alone?: boolean; bus?: FakeBus; broker?: FakeBroker; actionProviders?: readonly string[] } = {},
 ): Promise<TestCloud> {
 	const { bus = new FakeBus(), broker = new FakeBroker() } = options;
 	const database = openPool({ url: from.url, log: quiet });
@@ -272,7 +273,7 @@ export async function openTestCloud(
 		broker,
 		dispatch,
 		recorder,
-		providerObstacle: (url: string) => (url === "errand:compute" ? undefined : `the service does not ask ${url}`),
+		providerObstacle: openProviders(options.actionProviders ?? []).obstacle,
 		tokenEndpoint: "http://localhost:5000/v2/oauth2/token",
 		keys: {
 			createEndpointKey: async () => ({ clientId: newId<AccountId>(), clientSecret: "once" }),

@@ -3,6 +3,7 @@ import { isOwnProvider } from "@errand/proto/flow";
 import type { Operations } from "../../operations/operations.ts";
 import type { Database } from "../../store/pool.ts";
 import { computeProvider } from "./compute.ts";
+import { httpProvider, isAllowed } from "./http.ts";
 import { type Provider, Refusal } from "./provider.ts";
 
 interface Means {
@@ -22,20 +23,23 @@ const own: { readonly [url: string]: (means: Means) => Provider } = {
 	"errand:compute": computeProvider,
 };
 
-export function openProviders(): Providers {
+/** `allowed`: addresses elsewhere that may be asked, or their beginnings with a slash at the end. */
+export function openProviders(allowed: readonly string[]): Providers {
 	function obstacle(url: string): string | undefined {
-		if (Object.hasOwn(own, url)) return undefined;
-		if (isOwnProvider(url)) return `this version of the service has no ${url} yet`;
-		return `the service does not ask ${url}`;
+		if (Object.hasOwn(own, url) || isAllowed(url, allowed)) return undefined;
+		if (isOwnProvider(url)) return `this version of the service has no ${url}`;
+		return `the service does not ask ${url}; its operator lists who is asked in ERRAND_CLOUD_ACTION_PROVIDERS`;
 	}
+
 	return {
 		obstacle,
 		serving(means) {
 			const made = new Map(Object.entries(own).map(([url, make]) => [url, make(means)]));
+			const http = httpProvider();
 			return (url) => {
-				const provider = made.get(url);
-				if (provider === undefined) throw new Refusal(obstacle(url) ?? `nobody serves ${url}`);
-				return provider;
+				const why = obstacle(url);
+				if (why !== undefined) throw new Refusal(why);
+				return made.get(url) ?? http;
 			};
 		},
 	};
