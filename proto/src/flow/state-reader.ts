@@ -257,9 +257,10 @@ function fallibleOf(reading: Reading) {
 /** `more`: other fields that give the input as well; they are constants. */
 function inputOf({ fields, findings }: Reading, more: readonly string[] = []): InputSource {
 	const [key] = fields.exclusive([...input, ...more], "the input comes from one place");
+	if (fields.has("Parameters")) {
+		const parameters = fields.record("Parameters") ?? {};
+		return { kind: "template", template: readTemplate(parameters, fields.at("Parameters"), findings) };
+	}
 	if (key === undefined || key === "InputPath") return { kind: "path", path: fields.referencePath("InputPath") ?? [] };
-	if (key !== "Parameters")
-		return { kind: "template", template: { kind: "constant", value: fields.value(key) as Json } };
-	const parameters = fields.record("Parameters") ?? {};
-	return { kind: "template", template: readTemplate(parameters, fields.at("Parameters"), findings) };
+	return { kind: "template", template: { kind: "constant", value: fields.value(key) as Json } };
 }

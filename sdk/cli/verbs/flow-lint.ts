@@ -38,8 +38,8 @@ export const flowLint = verb({
 						cell: ({ severity }) => screen.style(stateColours[severity === "error" ? "fault" : severity], severity),
 					},
 					{ title: "code", cell: ({ code }) => code },
-					{ title: "what", cell: ({ message }) => message },
 					{ title: "where", cell: ({ path }) => path || "/" },
+					{ title: "what", cell: ({ message }) => message },
 				],
 				"",
 			);

@@ -70,9 +70,10 @@ function drawBox(canvas: Canvas, box: Box, nameLimitChars: number, marks: StateM
 		canvas.text(box.x, box.y, box.kind === "start" ? "●" : "◉");
 		return;
 	}
-	const text = titled(box.name, box.type, nameLimitChars, marks);
+	const name = titled(box.name, box.type, nameLimitChars, marks);
+	const text = box.frame ? ` ${name} ` : name;
 	const x = box.x + Math.max(1, Math.floor((box.width - [...text].length) / 2));
-	canvas.text(x, box.y + (box.frame ? 0 : 1), box.frame ? ` ${text} `.slice(0, box.width - 2) : text);
+	canvas.text(x, box.y + (box.frame ? 0 : 1), shortened(text, box.width - 2));
 }
 
 /** What a type looks like where there is no mark. */

@@ -149,7 +149,10 @@ class Evaluation {
 
 	#contains(whole: Json, part: Json): boolean {
 		if (isJsonList(whole)) return whole.some((item) => areEqual(item, part, this.#budget));
-		if (isJsonObject(whole)) return typeof part === "string" && Object.hasOwn(whole, part);
+		if (isJsonObject(whole)) {
+			if (isJsonList(part) || isJsonObject(part)) return refuse(`${kindOf(part)} is no key of an object`);
+			return typeof part === "string" && Object.hasOwn(whole, part);
+		}
 		if (typeof whole !== "string" || typeof part !== "string")
 			return refuse(`${kindOf(part)} in ${kindOf(whole)} is not defined`);
 		this.#budget.spend(Math.ceil(whole.length / 100));

@@ -123,8 +123,7 @@ export const functions = {
 		most: 2,
 		says: "of the numbers in a list, and of a start (0)",
 		call: ([items, start = 0], { budget }) => {
-			const list = listOf(items, "sum");
-			budget.spend(list.length);
+			const list = valuesOf(items ?? null, "sum()", budget);
 			return list.reduce((total: number, item) => calculate("+", total, numberOf(item, "sum")), numberOf(start, "sum"));
 		},
 	},
@@ -220,10 +219,6 @@ function numberOf(value: Json | undefined, who: string): number {
 	return asNumber(value ?? null) ?? refuse(`${who}() takes numbers, not ${kindOf(value)}`);
 }
 
-function listOf(value: Json | undefined, who: string): readonly Json[] {
-	return isJsonList(value) ? value : refuse(`${who}() takes a list, not ${kindOf(value)}`);
-}
-
 function referenceOf(name: Json | undefined): ReferencePath {
 	if (typeof name !== "string") return refuse(`the name of a value is a string, not ${kindOf(name)}`);
 	const path = parseReference(name);
@@ -239,7 +234,7 @@ function extreme(
 	const list = given.length === 1 ? valuesOf(given[0] as Json, `${who}()`, budget) : given;
 	const [first] = list;
 	if (first === undefined) return refuse(`${who}() of nothing`);
-	return list.reduce((best, item) => (wins(compare(item, best, budget)) ? item : best), first);
+	return list.slice(1).reduce((best, item) => (wins(compare(item, best, budget)) ? item : best), first);
 }
 
 /** As Python rounds: the nearest decimal of the exact binary value, and of two as near the even one. */
