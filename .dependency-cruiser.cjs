@@ -56,6 +56,13 @@ module.exports = {
 			to: { pathNot: "^(endpoint/src/interchange/|proto/)" },
 		},
 		{
+			name: "flow-machine-is-pure",
+			comment: "A step that is repeated must be the same step.",
+			severity: "error",
+			from: { path: "^cloud/src/flows/machine/", pathNot: "\\.test\\.ts$" },
+			to: { pathNot: "^(cloud/src/flows/machine/|proto/)" },
+		},
+		{
 			name: "compute-node-code",
 			comment: "What runs on compute nodes is one small bundle.",
 			severity: "error",

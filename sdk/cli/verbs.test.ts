@@ -153,6 +153,8 @@ const scenes: Record<string, Scene> = {
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
 	"endpoint unshare": { words: ["local", "--with", "BOB"], quiet: [ids.retried] },
+	"flow lint": { words: ["flow.json"], before: writeFlow, quiet: [] },
+	"flow render": { words: ["flow.json"], before: writeFlow },
 	"flow create": { words: ["flow.json"], before: writeFlow, quiet: [ids.group] },
 	"flow validate": { words: ["flow.json"], before: writeFlow, quiet: [] },
 	"flow start": { words: ["analyse", '{"n": 1}', "--label", "first"], quiet: [ids.submitted] },
