@@ -4,7 +4,7 @@ import { formatAge, formatDuration } from "./duration.ts";
 import type { ExitName } from "./exit-code.ts";
 import type { Screen } from "./screen.ts";
 
-export const runColours = {
+const runColours = {
 	ACTIVE: "cyan",
 	INACTIVE: "yellow",
 	SUCCEEDED: "green",
@@ -21,7 +21,7 @@ export function exitOfRun(run: RunDocument): ExitName | undefined {
 
 export const statusOf = (run: RunDocument, screen: Screen): string => screen.style(runColours[run.status], run.status);
 
-export function tookOf(run: RunDocument, now: string): string {
+function tookOf(run: RunDocument, now: string): string {
 	return formatDuration(Date.parse(run.completion_time ?? now) - Date.parse(run.start_time));
 }
 

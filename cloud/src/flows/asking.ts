@@ -9,7 +9,7 @@ import type { ThreadEvent } from "./machine/event.ts";
 import { type Answer, type Ask, type Provider, Refusal, Silence } from "./providers/provider.ts";
 
 /** Longer than any call of a provider takes: a process that asks and dies is asked after by another then. */
-export const leaseMs = 30_000;
+const leaseMs = 30_000;
 const silenceMs = { first: 1_000, most: 30_000 };
 
 export interface Asked {

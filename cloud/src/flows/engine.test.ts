@@ -267,6 +267,45 @@ describe("a process that ends", () => {
 	});
 });
 
+describe("several processes on one database", () => {
+	test("share the runs, take up what another leaves, and do nothing twice", async () => {
+		const other = await TestFlows.open(database);
+		try {
+			const sleepy = {
+				StartAt: "Each",
+				States: {
+					Each: {
+						Type: "Map",
+						ItemsPath: "$.items",
+						ItemProcessor: {
+							StartAt: "Sleep",
+							States: { Sleep: { Type: "Wait", Seconds: 1, Next: "Wake" }, Wake: { Type: "Pass", End: true } },
+						},
+						End: true,
+					},
+				},
+			};
+			const runs = await Promise.all(Array.from({ length: 10 }, () => flows.start(sleepy, { items: [1, 2, 3, 4, 5] })));
+			// Half of the work is left to the other.
+			await flows.stopEngine();
+			for (const run of runs) expect(await flows.outputOf(run)).toEqual([1, 2, 3, 4, 5]);
+			for (const run of runs) {
+				const codes = await flows.codes(run);
+				expect(codes.filter((code) => code === "PassCompleted")).toHaveLength(5);
+				expect(codes.filter((code) => code === "FlowSucceeded")).toHaveLength(1);
+			}
+			await flows.startEngine();
+			const shared = await Promise.all(Array.from({ length: 10 }, () => flows.start(sleepy, { items: [6, 7] })));
+			for (const run of shared) {
+				expect(await flows.outputOf(run)).toEqual([6, 7]);
+				expect((await flows.codes(run)).filter((code) => code === "PassCompleted")).toHaveLength(2);
+			}
+		} finally {
+			await other.close();
+		}
+	});
+});
+
 test("the step after a compute step begins within 50 ms of its result (median of 30)", async () => {
 	flows.play = (x) => x ?? null;
 	const steps = 30;

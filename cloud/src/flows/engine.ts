@@ -3,7 +3,7 @@
  * that was killed had under way is found by the others. Within a process everything goes by events; the sweep is for
  * what other processes left.
  */
-import type { RunId, TaskGroupId } from "@errand/proto";
+import { Fault, type RunId, type TaskGroupId } from "@errand/proto";
 import type { FlowDefinition, JsonObject } from "@errand/proto/flow";
 import type { CloudEventBus } from "../observe/events.ts";
 import type { Log } from "../store/embedded-postgres.ts";
@@ -84,8 +84,10 @@ export async function openEngine(ports: {
 			const { due } = then;
 			if (due !== undefined) later(Math.max(0, due.atMs - due.nowMs) + 1, () => threads.add(id));
 		} catch (cause) {
-			if (closed) return;
-			await park(id, cause);
+			// A database that is away says nothing about the run.
+			const away = cause instanceof Fault && cause.code === "NOT_READY";
+			if (!closed && away) log.warn({ thread: id, reason: cause.message }, "a run waits for the database");
+			else if (!closed) await park(id, cause);
 		}
 	});
 	const tell = (thread: string): void => {

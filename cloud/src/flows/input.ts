@@ -1,5 +1,6 @@
 /** What a run begins with, checked against the flow's input schema (JSON Schema 2020-12, or as its `$schema` says draft 7). */
 import { Fault } from "@errand/proto";
+import { flowStateLimitBytes, type Json, sizeObstacle } from "@errand/proto/flow";
 import { Ajv, type AnySchema, type ErrorObject, type Options } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 
@@ -32,7 +33,10 @@ export function schemaObstacle(schema: unknown): string | undefined {
 }
 
 /** Throws FLOW_INPUT_ERROR with everything that does not fit. */
-export function checkInput(schema: unknown, input: unknown): void {
+export function checkInput(schema: unknown, input: Json): void {
+	const large = sizeObstacle(input, flowStateLimitBytes);
+	if (large !== undefined)
+		throw new Fault("FLOW_INPUT_ERROR", `The input has ${large}: keep data in files, and give the flow their paths.`);
 	const validate = compile(schema);
 	if (validate(input)) return;
 	const errors = validate.errors ?? [];

@@ -11,6 +11,7 @@ import type {
 import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Operations } from "../operations/operations.ts";
 import type { Caller } from "../policy/caller.ts";
+import { fakeFlowOperations } from "./fake-flow-operations.ts";
 
 /** A caller with everything but what is given. */
 export function callerNamed(username: string, others: Partial<Caller> = {}): Caller {
@@ -139,7 +140,7 @@ export function createFakeOperations(): FakeOperations {
 	};
 
 	return {
-		...flowOperations,
+		...fakeFlowOperations(called),
 		calls,
 		results,
 		groups,
@@ -455,33 +456,3 @@ export function createFakeOperations(): FakeOperations {
 		},
 	};
 }
-
-/** Nobody has a flow here. */
-const flowOperations = Object.fromEntries(
-	[
-		"createFlow",
-		"getFlow",
-		"listFlows",
-		"updateFlow",
-		"deleteFlow",
-		"validateFlow",
-		"checkRun",
-		"startRun",
-		"getRun",
-		"listRuns",
-		"runDefinition",
-		"runLog",
-		"runVisits",
-		"cancelRun",
-		"resumeRun",
-		"rerunRun",
-		"releaseRun",
-		"updateRun",
-		"changeRuns",
-	].map((name) => [name, () => Promise.reject(new Fault("FLOW_NOT_FOUND", "There is no flow here."))]),
-) as unknown as Pick<
-	Operations,
-	| (`${string}Flow${string}` & keyof Operations)
-	| (`${string}Run${string}` & keyof Operations)
-	| (`run${string}` & keyof Operations)
->;

@@ -1,7 +1,7 @@
 /** Runs: start, read, cancel, resume, repeat from where they failed, forget. The engine carries them on. */
 import { createHash } from "node:crypto";
 import { Fault, type FlowId, idFromBytes, newId, type RunId, type TaskId } from "@errand/proto";
-import { hidePrivateDefinition, hidePrivateState, type Json } from "@errand/proto/flow";
+import { type FlowDefinition, hidePrivateDefinition, hidePrivateState, type Json } from "@errand/proto/flow";
 import type { RunDocument, RunLogEntry, RunVisit, runBatch } from "@errand/proto/rest";
 import type * as z from "zod";
 import { readDefinition } from "../flows/definition.ts";
@@ -60,6 +60,15 @@ interface Found {
 	readonly thing: Thing;
 }
 
+/** Where a run begins. */
+interface FirstStep {
+	readonly state: string;
+	readonly document: Json;
+	readonly definition: FlowDefinition;
+	/** The first thread of the run that it repeats. */
+	readonly source: string | null;
+}
+
 export function runOperations(ports: Ports): RunOperations {
 	const { database, events } = ports;
 
@@ -91,19 +100,23 @@ export function runOperations(ports: Ports): RunOperations {
 		};
 	}
 
-	/** Recorded, and begun by whichever process hears of it first. False: this is a repeat. */
-	async function begin(run: NewRun, thread: Thread, source: string | null): Promise<boolean> {
+	/** Recorded, and begun by whichever process hears of it first. A repeat changes nothing. */
+	async function begin(run: NewRun, first: FirstStep): Promise<void> {
 		const id = newId<TaskId>();
+		const { state, document, definition, source } = first;
 		const fresh = await database.transaction(async (session) => {
-			if (!(await insertRun(session, run))) return false;
+			const startedAt = await insertRun(session, run);
+			if (startedAt === undefined) return false;
+			const { timeoutMs } = definition;
+			const deadlineMs = timeoutMs === undefined ? null : startedAt.getTime() + timeoutMs;
+			const thread = beginThread({ state, document, label: "", budget: statesLimit, deadlineMs });
 			await insertThread(session, run.id, { id, parent: null, place: [], record: thread, source });
 			await insertLog(session, run.id, [
-				{ code: "FlowStarted", description: "The run began", details: { input: hidePrivateState(thread.document) } },
+				{ code: "FlowStarted", description: "The run began", details: { input: hidePrivateState(document) } },
 			]);
 			return true;
 		});
 		if (fresh) events.emit("run:told", { thread: id });
-		return fresh;
 	}
 
 	async function tell(threads: readonly string[], event: ThreadEvent): Promise<void> {
@@ -153,14 +166,7 @@ export function runOperations(ports: Ports): RunOperations {
 				},
 				rerunOf: null,
 			};
-			const thread = beginThread({
-				state: definition.startAt,
-				document,
-				label: "",
-				budget: statesLimit,
-				deadlineMs: definition.timeoutMs === undefined ? null : Date.now() + definition.timeoutMs,
-			});
-			await begin(run, thread, null);
+			await begin(run, { state: definition.startAt, document, definition, source: null });
 			return reread(caller, id);
 		},
 
@@ -208,14 +214,7 @@ export function runOperations(ports: Ports): RunOperations {
 				},
 				rerunOf: id,
 			};
-			const thread = beginThread({
-				state,
-				document: earlier.document,
-				label: "",
-				budget: statesLimit,
-				deadlineMs: definition.timeoutMs === undefined ? null : Date.now() + definition.timeoutMs,
-			});
-			await begin(run, thread, root.id);
+			await begin(run, { state, document: earlier.document, definition, source: root.id });
 			return reread(caller, again);
 		},
 

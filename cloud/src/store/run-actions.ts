@@ -3,7 +3,7 @@ import type { AccountId, RunId, TaskGroupId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
-export type ActionStatus = "STARTING" | "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "FAILED";
+type ActionStatus = "STARTING" | "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "FAILED";
 
 export interface NewAction {
 	readonly request: string;

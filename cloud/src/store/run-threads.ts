@@ -151,7 +151,7 @@ export async function putDownThread(session: Session, id: string, news: ThreadNe
 			news.dueMs,
 			toJsonb(news.inactive),
 			news.ended?.succeeded ?? null,
-			news.ended === null ? null : JSON.stringify(news.ended.output ?? null),
+			news.ended === null ? null : (toJsonb(news.ended.output) ?? "null"),
 		],
 	);
 }

@@ -47,11 +47,11 @@ export interface NewRun {
 	readonly rerunOf: RunId | null;
 }
 
-/** False when it is there already: a repeat. */
-export async function insertRun(session: Session, run: NewRun): Promise<boolean> {
-	const { rowCount } = await session.query(
+/** When it began, by the database's clock; undefined when it is there already: a repeat. */
+export async function insertRun(session: Session, run: NewRun): Promise<Date | undefined> {
+	const { rows } = await session.query<{ started_at: Date }>(
 		`insert into runs (id, flow_id, owner_id, flow_title, definition, input_schema, context, label, tags, managers, monitors, details, rerun_of)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (id) do nothing`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (id) do nothing returning started_at`,
 		[
 			run.id,
 			run.flow,
@@ -68,7 +68,7 @@ export async function insertRun(session: Session, run: NewRun): Promise<boolean>
 			run.rerunOf,
 		],
 	);
-	return rowCount === 1;
+	return rows[0]?.started_at;
 }
 
 export async function findRun(session: Session, id: RunId): Promise<RunRow | undefined> {

@@ -2,7 +2,6 @@
 import type { Page } from "@errand/proto/rest";
 import * as z from "zod";
 
-/** `limit` and `per_page` are the same; ours and its name for it. */
 export const markedQuery = <Shape extends z.core.$ZodLooseShape>(more: Shape, most = 100, usual = 20) => {
 	const size = z
 		.string()
@@ -12,8 +11,6 @@ export const markedQuery = <Shape extends z.core.$ZodLooseShape>(more: Shape, mo
 	return z.strictObject({
 		limit: size.default(usual),
 		marker: z.string().min(1).max(1024).optional(),
-		/** Only the one order that there is. */
-		orderby: z.union([z.string(), z.array(z.string())]).optional(),
 		...more,
 	});
 };

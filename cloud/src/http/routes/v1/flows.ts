@@ -36,7 +36,7 @@ export const flows = (operations: Operations): Route[] => [
 		method: "GET",
 		path: "/v1/flows",
 		summary: "The flows that the caller may see, newest first",
-		query: markedQuery({ filter_fulltext: z.string().max(256).optional(), filter_roles: z.string().optional() }),
+		query: markedQuery({ filter_fulltext: z.string().max(256).optional() }),
 		reply: flowPage,
 		handle: async (caller, { query }) => {
 			const page = await operations.listFlows(caller, { ...marked(query), text: query.filter_fulltext });

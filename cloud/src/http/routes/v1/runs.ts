@@ -30,7 +30,6 @@ const runFilters = {
 	filter_flow_id: listOf(flowId).optional(),
 	filter_status: listOf(z.enum(runStatuses)).optional(),
 	filter_label: z.string().max(64).optional(),
-	filter_roles: z.string().optional(),
 };
 const truth = z.enum(["true", "false", "True", "False"]).transform((text) => text.toLowerCase() === "true");
 
