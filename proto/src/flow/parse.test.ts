@@ -185,7 +185,7 @@ test.each(readdirSync(examples))("FW-1: the example %s has no fault, is the same
 
 test("every kind of issue has a case in the golden faults or here", () => {
 	const golden = readFileSync(join(here, "golden/faults.txt"), "utf8");
-	const elsewhere = ["syntax", "unreachable", "no-end", "limit", "unknown-variable"];
+	const elsewhere = ["syntax", "wait-time", "unreachable", "no-end", "limit", "unknown-variable"];
 	for (const code of Object.keys(issueCodes))
 		if (!elsewhere.includes(code)) expect(golden, code).toContain(` ${code} `);
 });

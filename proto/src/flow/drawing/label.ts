@@ -26,7 +26,7 @@ export function arrowLabel(state: FlowState, { kind, rule }: Arrow): string {
 	return errors.includes("States.ALL") ? "on any error" : `on ${errors.join(", ")}`;
 }
 
-export function conditionText(condition: Condition): string {
+function conditionText(condition: Condition): string {
 	switch (condition.kind) {
 		case "not":
 			return `not (${conditionText(condition.condition)})`;

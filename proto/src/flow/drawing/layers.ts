@@ -37,6 +37,11 @@ export interface Layers {
 	readonly lines: readonly Line[];
 }
 
+/** From the middle of a box to one of the lanes at its right. */
+export function laneOffset(cell: Cell, lane: number, width: number): number {
+	return cell.left + (lane + 1) * width;
+}
+
 export function layerGraph(graph: StateGraph): Layers {
 	const start = cell("start");
 	const end = cell("end");

@@ -91,7 +91,7 @@ function swapNeighbours(layers: readonly Cell[][], above: Neighbours, below: Nei
 		}
 }
 
-export function crossings(layers: readonly (readonly Cell[])[], below: Neighbours): number {
+function crossings(layers: readonly (readonly Cell[])[], below: Neighbours): number {
 	const places = placesOf(layers);
 	let count = 0;
 	for (const layer of layers) {

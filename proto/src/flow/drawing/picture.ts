@@ -1,11 +1,11 @@
 /** Boxes and lines with their coordinates: what both drawings, on paper and in a terminal, are made of. */
 import type { StateGraph } from "../definition.ts";
 import { innerGraphs } from "../graph.ts";
-import { arrowLabel, caption, shortened } from "./label.ts";
+import { caption, shortened } from "./label.ts";
 import { type Cell, type Line, layerGraph } from "./layers.ts";
 import { orderLayers } from "./order.ts";
 import { placeCells } from "./place.ts";
-import { routeLines } from "./route.ts";
+import { portWidth, routeLines } from "./route.ts";
 
 /** Lengths in the drawing's own unit: pixels, or characters. */
 export interface Metrics {
@@ -119,11 +119,6 @@ function measure(cell: Cell, inner: readonly Picture[], ports: number, metrics: 
 function portsWidth(lines: readonly Line[], metrics: Metrics): number {
 	if (lines.length < 2) return 0;
 	return lines.reduce((sum, line) => sum + portWidth(line, metrics), 0);
-}
-
-export function portWidth({ arrow, from }: Line, { textWidth, port, labelLimitChars }: Metrics): number {
-	const text = arrow && from.state ? shortened(arrowLabel(from.state, arrow), labelLimitChars) : "";
-	return port + textWidth(text, "label");
 }
 
 /** Loops leave and arrive at the right side of boxes, each in a lane of its own. */

@@ -1,5 +1,5 @@
 /** Where cells stand in their layers: near the middle of their neighbours, in order, and not over one another. */
-import type { Cell, Layers } from "./layers.ts";
+import { type Cell, type Layers, type Line, laneOffset } from "./layers.ts";
 
 const sweeps = 16;
 
@@ -7,34 +7,30 @@ interface Spacing {
 	readonly gap: number;
 	readonly whole: boolean;
 	readonly snap: number;
+	readonly lane: number;
+}
+
+/** What draws a cell to where another is, so far to its side. */
+interface Pull {
+	readonly to: Cell;
+	readonly aside: number;
+	readonly weight: number;
 }
 
 /** Sets every cell's x, from 0 at the left; whole numbers when `whole`. The layers' order stays. */
-export function placeCells({ layers, lines }: Layers, { gap, whole, snap }: Spacing): void {
+export function placeCells({ layers, lines }: Layers, { gap, whole, snap, lane }: Spacing): void {
 	for (const layer of layers) pack(layer, gap, new Map());
-	const pulls = new Map<Cell, { readonly to: Cell; readonly weight: number }[]>();
-	const pull = (a: Cell, b: Cell, weight: number): void => {
-		pulls.set(a, [...(pulls.get(a) ?? []), { to: b, weight }]);
-	};
-	for (const { chain, loops, arrow } of lines)
-		for (const [i, lower] of chain.slice(1).entries()) {
-			const upper = chain[i] as Cell;
-			// A long line is to be straight, the plain way on as well; a loop goes where there is room.
-			const bends = Number(upper.kind === "bend") + Number(lower.kind === "bend");
-			const plain = arrow === undefined || arrow.kind === "next" || (arrow.kind === "choice" && arrow.rule === 0);
-			const weight = loops ? 0.2 : ([plain ? 2 : 1, 2, 8][bends] ?? 1);
-			pull(upper, lower, weight);
-			pull(lower, upper, weight);
-		}
+	const pulls = pullsOf(lines, lane);
 	for (let round = 0; round < sweeps; round++) {
 		const order = round % 2 === 0 ? layers : layers.toReversed();
 		for (const layer of order)
 			pack(layer, gap, wishes(layer, pulls, round === sweeps - 1 ? undefined : layer[0]?.layer, round));
 	}
-	for (const { chain } of lines)
-		for (const [i, lower] of chain.slice(1).entries()) {
-			const upper = chain[i] as Cell;
-			if (lower.kind === "bend" && upper.kind !== "end" && Math.abs(lower.x - upper.x) <= snap) lower.x = upper.x;
+	for (const line of lines)
+		for (const [i, lower] of line.chain.slice(1).entries()) {
+			const upper = line.chain[i] as Cell;
+			const x = upper.x + aside(line, i, lane);
+			if (lower.kind === "bend" && Math.abs(lower.x - x) <= snap) lower.x = x;
 		}
 	const least = Math.min(...layers.flat().map(({ x, left }) => x - left));
 	for (const layer of layers) {
@@ -48,18 +44,42 @@ export function placeCells({ layers, lines }: Layers, { gap, whole, snap }: Spac
 	}
 }
 
+type Pulls = ReadonlyMap<Cell, readonly Pull[]>;
+
+function pullsOf(lines: readonly Line[], lane: number): Pulls {
+	const pulls = new Map<Cell, Pull[]>();
+	const pull = (cell: Cell, more: Pull): void => {
+		pulls.set(cell, [...(pulls.get(cell) ?? []), more]);
+	};
+	for (const line of lines)
+		for (const [i, lower] of line.chain.slice(1).entries()) {
+			const upper = line.chain[i] as Cell;
+			// A long line is to be straight, the plain way on as well; a loop goes where there is room.
+			const bends = Number(upper.kind === "bend") + Number(lower.kind === "bend");
+			const { arrow, loops } = line;
+			const plain = arrow === undefined || arrow.kind === "next" || (arrow.kind === "choice" && arrow.rule === 0);
+			const weight = loops ? 0.2 : ([plain ? 2 : 1, 2, 8][bends] ?? 1);
+			const toRight = aside(line, i, lane) - aside(line, i + 1, lane);
+			pull(upper, { to: lower, aside: -toRight, weight });
+			pull(lower, { to: upper, aside: toRight, weight });
+		}
+	return pulls;
+}
+
+/** How far beside the middle of a cell of its chain a line passes: loops have their lanes at the two ends. */
+function aside({ loops, chain, toLane, fromLane }: Line, i: number, lane: number): number {
+	const cell = chain[i];
+	if (!loops || cell?.kind !== "state") return 0;
+	return laneOffset(cell, i === 0 ? toLane : fromLane, lane);
+}
+
 interface Wish {
 	readonly x: number;
 	readonly weight: number;
 }
 
 /** The weighted middle of the neighbours: of the layer before in the sweep, in the last of both. */
-function wishes(
-	layer: readonly Cell[],
-	pulls: ReadonlyMap<Cell, readonly { readonly to: Cell; readonly weight: number }[]>,
-	at: number | undefined,
-	round: number,
-): ReadonlyMap<Cell, Wish> {
+function wishes(layer: readonly Cell[], pulls: Pulls, at: number | undefined, round: number): ReadonlyMap<Cell, Wish> {
 	const found = new Map<Cell, Wish>();
 	for (const each of layer) {
 		const all = pulls.get(each) ?? [];
@@ -67,7 +87,10 @@ function wishes(
 		const used = before.length > 0 ? before : all;
 		const weight = used.reduce((sum, pull) => sum + pull.weight, 0);
 		if (weight > 0)
-			found.set(each, { x: used.reduce((sum, pull) => sum + pull.weight * pull.to.x, 0) / weight, weight });
+			found.set(each, {
+				x: used.reduce((sum, pull) => sum + pull.weight * (pull.to.x + pull.aside), 0) / weight,
+				weight,
+			});
 	}
 	return found;
 }

@@ -1,8 +1,7 @@
 /** Lines between layers: down, across in a track of their own, and down; loops go up at the right of their boxes. */
 import { arrowLabel, shortened } from "./label.ts";
-import type { Cell, Layers, Line } from "./layers.ts";
+import { type Cell, type Layers, type Line, laneOffset } from "./layers.ts";
 import type { Metrics, Picture, Point, Route } from "./picture.ts";
-import { portWidth } from "./picture.ts";
 
 /** A line's way from one layer to the next. */
 interface Crossing {
@@ -44,7 +43,8 @@ function portsOf(graph: Layers, metrics: Metrics): ReadonlyMap<Line, number> {
 	const down = graph.lines.filter(({ loops }) => !loops);
 	for (const [cell, lines] of Map.groupBy(down, ({ from }) => from)) {
 		if (lines.length === 1) {
-			ports.set(lines[0] as Line, cell.x);
+			const [line] = lines as [Line];
+			ports.set(line, Math.abs(nextX(line) - cell.x) <= metrics.snap ? nextX(line) : cell.x);
 			continue;
 		}
 		const widths = new Map(lines.map((line) => [line, portWidth(line, metrics)]));
@@ -58,6 +58,11 @@ function portsOf(graph: Layers, metrics: Metrics): ReadonlyMap<Line, number> {
 		}
 	}
 	return ports;
+}
+
+/** Of a box's lower edge: the space of one line that leaves there, and of its label. */
+export function portWidth(line: Line, metrics: Metrics): number {
+	return metrics.port + metrics.textWidth(labelOf(line, metrics), "label");
 }
 
 const nextX = ({ chain }: Line): number => chain[1]?.x ?? 0;
@@ -98,7 +103,7 @@ function overlap(a: Crossing, b: Crossing): boolean {
 }
 
 function laneX(cell: Cell, lane: number, metrics: Metrics): number {
-	return cell.x + cell.left + (lane + 1) * metrics.lane;
+	return cell.x + laneOffset(cell, lane, metrics.lane);
 }
 
 function routeOf(

@@ -6,7 +6,7 @@ import type { EvaluationBudget } from "./budget.ts";
 import { parseReference } from "./reference.ts";
 import { asNumber, calculate, characters, checkedNumber, compare, isTrue, lengthOf, refuse, textOf } from "./values.ts";
 
-export interface Surroundings {
+interface Surroundings {
 	readonly scope: Scope;
 	readonly budget: EvaluationBudget;
 }
