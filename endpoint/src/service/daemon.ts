@@ -275,6 +275,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			ending.resolve(undefined);
 			return;
 		}
+		if (received.command === "cmd_start_endpoint") throw new RangeError("command: this endpoint is no manager");
 		const ids = received.kwargs.task_ids as TaskId[];
 		await durable(journal.cancel(ids));
 		interchange.cancel(ids, received.kwargs.grace_ms || config.cancelGraceMs, steadyMs());
