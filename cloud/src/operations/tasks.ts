@@ -17,12 +17,12 @@ import { ensureGroup, findGroup } from "../store/groups.ts";
 import { readOutput } from "../store/reports.ts";
 import { resultsAfter } from "../store/results.ts";
 import { findTasks, searchTasks, type TaskRow, tasksOfGroup, type WholeTaskRow } from "../store/tasks.ts";
-import { isOnline } from "./endpoints.ts";
 import { explain } from "./explain.ts";
 import type { Operations, PublicTaskDocument } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { isOnline } from "./presence.ts";
 
 type Transition = TaskDocument["transitions"][number];
 
