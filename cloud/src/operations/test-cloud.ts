@@ -173,8 +173,9 @@ export class FakeBus implements MessagePublisher, MessageSource {
 		await this.taken(this.sent.at(-1) as Message);
 	}
 
-	async heartbeat(endpoint: EndpointId, state: Record<string, unknown>): Promise<void> {
-		const body = encodeMessage("ep_status_report", { endpoint_id: endpoint, global_state: state, task_statuses: {} });
+	/** `about`: whom it is about, when that is not the sender. Resolves when the cloud has taken or refused it. */
+	async heartbeat(endpoint: EndpointId, state: Record<string, unknown>, about = endpoint): Promise<void> {
+		const body = encodeMessage("ep_status_report", { endpoint_id: about, global_state: state, task_statuses: {} });
 		await this.publish(exchanges.heartbeats, routingKey(endpoint, "heartbeats"), body, {
 			contentType: contentTypes.json,
 		});

@@ -55,9 +55,12 @@ const endedTogether = 500;
 
 export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointStarts {
 	const { database, broker, publisher, dispatch, recorder, keys, events, log } = ports;
-	const stopping = new AbortController();
+	let stopping = false;
 	const starting = new Map<EndpointId, Promise<void>>();
 	const aside = new Set<Promise<void>>();
+	const bells = new Map<EndpointId, () => void>();
+	const onHeartbeat = ({ endpoint }: CloudEvents["endpoint:heartbeat"][0]): void => bells.get(endpoint)?.();
+	events.on("endpoint:heartbeat", onHeartbeat);
 
 	function start(row: UserEndpointRow): Promise<void> {
 		let start = starting.get(row.id);
@@ -80,7 +83,7 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 		log.info({ endpoint: row.endpoint_id, userEndpoint: row.id }, "asking a manager for a user endpoint");
 		const untilMs = Date.now() + checkInPatienceMs;
 		let commandDueMs = 0;
-		while (Date.now() < untilMs && !stopping.signal.aborted) {
+		while (Date.now() < untilMs && !stopping) {
 			// Told while a process of that name is still ending, a manager forgets it when the end is a bad one.
 			if (Date.now() >= commandDueMs) {
 				commandDueMs = Date.now() + commandAgainMs;
@@ -142,15 +145,10 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 		});
 	}
 
-	/** Hears of heartbeats of one, from now on. */
+	/** Hears of heartbeats of one, from now on; of each there is one start. */
 	function listen(id: EndpointId): Disposable & { next(limitMs: number): Promise<void> } {
 		let heard = Promise.withResolvers<void>();
-		const onHeartbeat = ({ endpoint }: CloudEvents["endpoint:heartbeat"][0]): void => {
-			if (endpoint === id) heard.resolve();
-		};
-		const onStop = (): void => heard.resolve();
-		events.on("endpoint:heartbeat", onHeartbeat);
-		stopping.signal.addEventListener("abort", onStop);
+		bells.set(id, () => heard.resolve());
 		return {
 			async next(limitMs) {
 				const timer = setTimeout(() => heard.resolve(), limitMs);
@@ -158,10 +156,7 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 				clearTimeout(timer);
 				heard = Promise.withResolvers<void>();
 			},
-			[Symbol.dispose]() {
-				events.off("endpoint:heartbeat", onHeartbeat);
-				stopping.signal.removeEventListener("abort", onStop);
-			},
+			[Symbol.dispose]: () => void bells.delete(id),
 		};
 	}
 
@@ -193,7 +188,9 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			aside.add(work);
 		},
 		async close() {
-			stopping.abort();
+			stopping = true;
+			events.off("endpoint:heartbeat", onHeartbeat);
+			for (const ring of bells.values()) ring();
 			await Promise.all([...aside, ...[...starting.values()].map((start) => start.catch(() => undefined))]);
 		},
 	};
