@@ -26,7 +26,7 @@ import { userEndpointKey } from "./user-endpoint-key.ts";
 import { checkInPatienceMs, openUserEndpointStarts } from "./user-endpoint-starts.ts";
 
 /** Who takes the tasks of a submit, and in which form. */
-export type Receiver = Pick<NewTasks, "userEndpoint" | "publicForm">;
+type Receiver = Pick<NewTasks, "userEndpoint" | "publicForm">;
 
 export interface UserEndpoints {
 	/**
@@ -146,7 +146,7 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 			if (row !== undefined) return await wake(endpoint, row);
 			throw new Fault(
 				"SEMANTICALLY_INVALID",
-				`endpoint ${endpoint.name} has become a manager since this task ran, or was deleted in between: nobody knows which configuration to run it with. Submit it anew`,
+				`endpoint ${endpoint.name} has become a manager endpoint since this task ran, or was deleted in between: its configuration is not known. Submit it anew`,
 				{ args: [endpoint.id] },
 			);
 		},
@@ -188,7 +188,7 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 }
 
 /** Whether identities are mapped to accounts; else the manager starts processes as itself. */
-export function servesOthers({ registration }: Pick<EndpointRow, "registration">): boolean {
+function servesOthers({ registration }: Pick<EndpointRow, "registration">): boolean {
 	return (registration as Partial<EndpointRegistration>).multi_user === true;
 }
 
