@@ -346,6 +346,44 @@ describe("GC-9: user endpoints live longer than their manager's process, and not
 		expect(cloud.broker.calls).not.toContain(`revoke ${id}`);
 	});
 
+	test("one that was asked for and is slow to come up is not asked for again: that would end its key", async () => {
+		const { id, command, journal } = await started(ada);
+		// As if by another cloud process.
+		await cloud.database.query(
+			`update user_endpoints set last_seen_at = now() - interval '3 minutes', asked_at = now() - interval '2 minutes',
+				active = false, lease_holder = null where id = $1`,
+			[id],
+		);
+		await cloud.sweep(new Date());
+		const submitted = submit(ada);
+		await comeUp(ada, id, journal);
+		await submitted;
+		expect(commands()).toHaveLength(1);
+		expect(cloud.keys.clientIds.get(id)).toBe(command.kwargs.errand.client_id);
+		// One that failed is asked for at once.
+		await cloud.bus.heartbeat(id, { error: "the home directory is full", heartbeat_period: 3 });
+		await cloud.sweep(new Date());
+		expect((await asked(2)).id).toBe(id);
+	});
+
+	test("a manager that is locked while it is asked leaves nothing behind", async () => {
+		const { broker } = cloud;
+		const provision = broker.provisionEndpoint.bind(broker);
+		broker.provisionEndpoint = async (id) => {
+			const place = await provision(id);
+			broker.provisionEndpoint = provision;
+			await cloud.operations.lockEndpoint(owner, manager);
+			return place;
+		};
+		await expect(submit(ada)).rejects.toMatchObject({
+			...refusedAccess,
+			message: expect.stringContaining("was locked or deleted"),
+		});
+		expect(commands()).toEqual([]);
+		expect(cloud.keys.clientIds.size).toBe(0);
+		expect(broker.calls.at(-1)).toMatch(/^revoke /);
+	});
+
 	test("the process of a manager that is away goes on and gets tasks", async () => {
 		const { id } = await started(ada);
 		await cloud.bus.heartbeat(manager, { heartbeat_period: 0 });
