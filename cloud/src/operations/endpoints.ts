@@ -71,10 +71,12 @@ const sharedLimit = 1_000;
 export function endpointOperations(ports: Ports, standings: Standings): EndpointOperations {
 	const { database, broker, dispatch, userEndpoints, keys, events, log } = ports;
 
+	const notFound = (id: EndpointId): Fault =>
+		new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
+
 	async function find(id: EndpointId): Promise<EndpointRow> {
 		const row = await findEndpoint(database, id);
-		if (row === undefined)
-			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
+		if (row === undefined) throw notFound(id);
 		return row;
 	}
 
@@ -100,10 +102,15 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 			permit(caller, "endpoint.register", thingOf(earlier), earlier.id);
 			return { id: earlier.id, earlier };
 		}
+		// Deleted a moment ago, while its token is still remembered.
+		if (id !== undefined && id === caller.endpointId) throw notFound(id);
 		permit(caller, "endpoint.create");
 		const owner = id === undefined ? undefined : await ownerOfEndpoint(database, id);
-		if (id !== undefined && owner !== undefined)
+		if (id !== undefined && owner !== undefined) {
 			permit(caller, "endpoint.register", { ownerId: owner, endpointId: id }, id);
+			// It was deleted: whoever had its key then must not come back with it.
+			await keys.deleteEndpointKey(id);
+		}
 		return { id: id ?? newId<EndpointId>(), earlier: undefined };
 	}
 
@@ -211,7 +218,9 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					`endpoint ${row.name} has ${open} unfinished tasks that nobody else can run; cancel them first (errand task cancel --endpoint ${row.name})`,
 					{ args: [id] },
 				);
-			await keys.deleteEndpointKey(id);
+			// Until it is gone from the list, too, its daemon must not register again. Its key stays for a while (sweep.ts): the
+			// daemon is told by it that the endpoint was deleted, and ends its blocks.
+			await lockEndpoint(database, id, lockMs);
 			await broker.removeEndpoint(id);
 			events.emit("endpoint:changed", { endpoint: id });
 			await userEndpoints.remove(id);
