@@ -11,6 +11,8 @@ export interface ChannelHome {
 	readonly cancelNotify: boolean;
 	/** Announced by headers and not complete, on all channels. */
 	incomingBytes: number;
+	/** On all channels. */
+	consumers: number;
 	/** False while more waits for the socket than is good. */
 	readonly writable: boolean;
 	send(method: number, channel: number, fields: Fields): void;

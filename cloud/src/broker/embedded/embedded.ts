@@ -56,6 +56,8 @@ export interface EmbeddedBroker extends Broker {
 }
 
 const connectionLimit = 10_000;
+/** Of these one user may have so many: nobody takes all of them. */
+const userConnectionLimit = 1_000;
 const serviceUser = "errand-cloud";
 
 /** Rejects when another process uses the directory, or the port is taken. */
@@ -170,6 +172,11 @@ class SessionSet {
 			authenticate: (name, password) => this.#users.authenticate(name, password),
 			onAuthenticated: (authenticated, { name }) => {
 				const sessions = this.#byUser.get(name) ?? new Set();
+				if (sessions.size >= userConnectionLimit && name !== serviceUser)
+					throw new Refusal(
+						"NOT_ALLOWED",
+						`user '${name}' has ${sessions.size} connections, as many as one may have; close some`,
+					);
 				this.#byUser.set(name, sessions.add(authenticated));
 				socket.once("close", () => {
 					sessions.delete(authenticated);

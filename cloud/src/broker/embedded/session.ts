@@ -23,6 +23,7 @@ export interface SessionOptions {
 	log: Log;
 	/** Undefined when name or password are wrong. */
 	authenticate(name: string, password: string): User | undefined;
+	/** Throws a Refusal when the user has as many connections as it may have. */
 	onAuthenticated(session: Session, user: User): void;
 	onClosed(session: Session): void;
 	handshakeTimeoutMs: number;
@@ -261,6 +262,7 @@ export class Session {
 			host: this.#options.host,
 			cancelNotify: state.cancelNotify,
 			incomingBytes: 0,
+			consumers: 0,
 			get writable() {
 				return session.#socket.writableLength < socketBacklogBytes;
 			},
