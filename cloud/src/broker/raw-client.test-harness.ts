@@ -1,5 +1,4 @@
 /** For tests: a client that writes the bytes it is told to, where a library would write only good ones. */
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { decodeMethod, encodeMethod, type Fields, methodName, methods } from "./embedded/codec.ts";
 import { FrameSplitter, frameTypes, protocolHeader } from "./embedded/frames.ts";
@@ -80,7 +79,12 @@ export class RawClient {
 	constructor(url: string) {
 		this.socket = connect(Number(new URL(url).port), "127.0.0.1");
 		this.socket.on("error", () => undefined);
-		this.closed = once(this.socket, "close").then(() => this.#notice());
+		this.closed = new Promise((resolve) => {
+			this.socket.once("close", () => {
+				this.#notice();
+				resolve();
+			});
+		});
 		this.socket.on("data", (chunk: Buffer) => {
 			this.#splitter.push(
 				chunk,
