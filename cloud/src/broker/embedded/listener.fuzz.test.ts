@@ -229,7 +229,7 @@ describe("the embedded broker's listener, fuzzed", () => {
 		);
 	});
 
-	it("a flood of channels, consumers and connections is ended with a code", { timeout: 60_000 }, async () => {
+	it("a flood of channels and consumers is ended with a code", { timeout: 60_000 }, async () => {
 		const before = residentBytes();
 		const flood = await RawClient.open(url, { channelMax: 2047 });
 		for (let number = 2; number <= 2047; number++)

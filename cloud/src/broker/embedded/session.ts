@@ -26,6 +26,8 @@ export interface SessionOptions {
 	/** Throws a Refusal when the user has as many connections as it may have. */
 	onAuthenticated(session: Session, user: User): void;
 	onClosed(session: Session): void;
+	/** Of all sessions together. */
+	unfinished: ChannelHome["unfinished"];
 	handshakeTimeoutMs: number;
 	heartbeatS: number;
 	version: string;
@@ -262,6 +264,7 @@ export class Session {
 			host: this.#options.host,
 			cancelNotify: state.cancelNotify,
 			incomingBytes: 0,
+			unfinished: this.#options.unfinished,
 			consumers: 0,
 			get writable() {
 				return session.#socket.writableLength < socketBacklogBytes;
