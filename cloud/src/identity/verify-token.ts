@@ -16,7 +16,8 @@ import type { ResourceServer } from "./scopes.ts";
 
 export interface TokenVerifier {
 	/**
-	 * The caller that a bearer token stands for. Rejects with a Fault `INVALID_AUTH_TOKEN` that says why.
+	 * The caller that a bearer token stands for. Rejects with a Fault `INVALID_AUTH_TOKEN` that says why, or
+	 * `ENDPOINT_NOT_FOUND` for the key of a deleted endpoint.
 	 * Verified tokens are remembered for a few seconds (never past their end): a revoked one dies within `revocationLagMs`.
 	 */
 	verify(token: string): Promise<Caller>;
@@ -76,6 +77,11 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 		});
 		const holder = await holderOfToken(db, recordKey(claims.recordId), claims.subject);
 		if (holder === undefined) throw refused("The access token was revoked; log in again.");
+		// All that such a key is still good for: its daemon must know that the endpoint has ended, and not merely its key.
+		if (holder.endpoint_deleted)
+			throw new Fault("ENDPOINT_NOT_FOUND", `endpoint ${holder.endpoint_id} was deleted; nothing is served under it`, {
+				args: [holder.endpoint_id ?? ""],
+			});
 		return {
 			kind: holder.endpoint_id === null ? "account" : "endpoint",
 			accountId: holder.account_id as AccountId,

@@ -119,7 +119,9 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					`endpoint ${row.name} has ${open} unfinished tasks that nobody else can run; cancel them first (errand task cancel --endpoint ${row.name})`,
 					{ args: [id] },
 				);
-			await keys.deleteEndpointKey(id);
+			// Until it is gone from the list, too, its daemon must not register again. Its key stays for a while (sweep.ts): the
+			// daemon is told by it that the endpoint was deleted, and ends its blocks.
+			await lockEndpoint(database, id, lockMs);
 			await broker.removeEndpoint(id);
 			events.emit("endpoint:changed", { endpoint: id });
 			await userEndpoints.remove(id);

@@ -25,7 +25,7 @@ import { registerUserEndpoint } from "./user-endpoint-registration.ts";
 type Input = z.output<typeof endpointRegistration>;
 
 export function registrationOperations(ports: Ports): Pick<Operations, "registerEndpoint"> {
-	const { database, broker, dispatch, userEndpoints, events, log } = ports;
+	const { database, broker, dispatch, userEndpoints, keys, events, log } = ports;
 
 	/** The row to renew, or the id of a new one; throws when the caller may not. */
 	async function placeOf(
@@ -39,10 +39,16 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 			permit(caller, "endpoint.register", endpointThing(earlier), earlier.id);
 			return { id: earlier.id, earlier };
 		}
+		// Deleted a moment ago, while its token is still remembered.
+		if (id !== undefined && id === caller.endpointId)
+			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		permit(caller, "endpoint.create");
 		const owner = id === undefined ? undefined : await ownerOfEndpoint(database, id);
-		if (id !== undefined && owner !== undefined)
+		if (id !== undefined && owner !== undefined) {
 			permit(caller, "endpoint.register", { ownerId: owner, endpointId: id }, id);
+			// It was deleted: whoever had its key then must not come back with it.
+			await keys.deleteEndpointKey(id);
+		}
 		return { id: id ?? newId<EndpointId>(), earlier: undefined };
 	}
 

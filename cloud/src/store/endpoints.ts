@@ -109,9 +109,10 @@ export async function countUnfinished(session: Session, ids: readonly EndpointId
 }
 
 export async function deleteEndpoint(session: Session, id: EndpointId): Promise<void> {
-	await session.query("update endpoints set deleted_at = now(), active = false, lease_holder = null where id = $1", [
-		id,
-	]);
+	await session.query(
+		"update endpoints set deleted_at = now(), active = false, lease_holder = null, locked_until = null where id = $1",
+		[id],
+	);
 }
 
 export async function lockEndpoint(session: Session, id: EndpointId, forMs: number): Promise<Date | undefined> {

@@ -159,14 +159,17 @@ export async function recordStartError(
 	return rowCount === 1;
 }
 
-/** Marks user endpoints as seen now; unknown ones, and those without access, are ignored. No user endpoint twice. */
-export async function recordUserHeartbeats(session: Session, heartbeats: readonly Heartbeat[]): Promise<void> {
-	await session.prepared(
+/** Marks user endpoints as seen now, and returns which; unknown ones, and those without access, are ignored. No user endpoint twice. */
+export async function recordUserHeartbeats(
+	session: Session,
+	heartbeats: readonly Heartbeat[],
+): Promise<ReadonlySet<EndpointId>> {
+	const { rows } = await session.prepared<{ id: EndpointId }>(
 		"record-user-heartbeats",
 		`update user_endpoints u set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active,
 			details = h.details, start_error = null
 		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
-		where u.id = h.id and u.access`,
+		where u.id = h.id and u.access returning u.id`,
 		[
 			heartbeats.map((h) => h.endpoint),
 			heartbeats.map((h) => h.periodMs),
@@ -174,6 +177,7 @@ export async function recordUserHeartbeats(session: Session, heartbeats: readonl
 			heartbeats.map((h) => toJsonb(h.details)),
 		],
 	);
+	return new Set(rows.map((row) => row.id));
 }
 
 export async function deleteUserEndpoints(session: Session, endpoint: EndpointId): Promise<void> {

@@ -186,7 +186,9 @@ async function examineCloud(findings: Findings, { directory, online }: DoctorOpt
 			if (online) return ok("the daemon is connected to it");
 			const name = basename(directory);
 			const registration = { endpoint_name: name, metadata: { errand_protocol: 1 as const } };
-			const places = await client.register(registration, AbortSignal.timeout(cloudTimeoutMs));
+			const places = await client.register(registration, AbortSignal.timeout(cloudTimeoutMs), {
+				whileLocked: "refuse",
+			});
 			return ok(
 				`${await probeBroker(places.task_queue_info.connection_url, cloudTimeoutMs)} takes this endpoint's credentials`,
 			);

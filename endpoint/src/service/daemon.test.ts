@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { newId, type TaskId } from "@errand/proto";
+import { Fault, newId, type TaskId } from "@errand/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseConfig } from "../config/config.ts";
 import { openLocalScheduler } from "../scheduler/local/local.ts";
@@ -182,5 +182,48 @@ describe("the daemon with a real manager and real workers", () => {
 		const jobs = await scheduler.listOurs();
 		expect(jobs.size).toBe(1);
 		await scheduler.cancel([...jobs.values()], 1000);
+	});
+
+	const ownBlocks = async () => (await openLocalScheduler({ directory, log: silentLogger }).listOurs()).size;
+
+	test.each(["", "keep_managers: true"])(
+		"a daemon whose endpoint was deleted ends its blocks, whatever a stop would leave (%s)",
+		async (config) => {
+			const daemon = await start(config);
+			await running();
+			cloud.events?.refused(new Fault("ENDPOINT_NOT_FOUND", "deleted"));
+			expect(await daemon.ending).toMatchObject({ code: "ENDPOINT_NOT_FOUND" });
+			await daemon.stop();
+			expect(await ownBlocks()).toBe(0);
+		},
+	);
+
+	test("a daemon whose endpoint was locked ends as if it were stopped", async () => {
+		const daemon = await start();
+		await running();
+		cloud.events?.refused(new Fault("RESOURCE_LOCKED", "locked until later"));
+		expect(await daemon.ending).toBeUndefined();
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(0);
+		expect(cloud.leaseHolder).toBeUndefined();
+	});
+
+	test("a daemon whose key is not accepted any more leaves managers to one with a new key", async () => {
+		const daemon = await start();
+		await running();
+		cloud.events?.refused(new Fault("USER_UNAUTHENTICATED", "not this key"));
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(1);
+		await (await start()).stop();
+		expect(await ownBlocks()).toBe(0);
+	});
+
+	test("a daemon that hears of its endpoint's end at the lease ends its blocks too", async () => {
+		const daemon = await start();
+		await running();
+		cloud.deleted = true;
+		expect(await daemon.ending).toMatchObject({ code: "ENDPOINT_NOT_FOUND" });
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(0);
 	});
 });

@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type EndpointCommand, idFromBytes, type TaskId } from "@errand/proto";
+import { type EndpointCommand, Fault, idFromBytes, type TaskId } from "@errand/proto";
 import {
 	create,
 	fromBinary,
@@ -84,13 +84,23 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (phase === "starting") aborting.abort(options.signal?.reason);
 	});
 	let phase: "starting" | "running" | "stopping" = "starting";
+	let keepsManagers = config.keepManagers;
+
+	/** The cloud will not have this daemon, or nothing can be recorded any more. */
+	function cannotGoOn(error: Error): void {
+		// A lock is how somebody stops an endpoint from afar.
+		if (error instanceof Fault && error.code === "RESOURCE_LOCKED") {
+			log.info({ reason: error.message }, "the endpoint was locked; it stops");
+			ending.resolve(undefined);
+		} else ending.resolve(error);
+	}
 
 	const lease = await takeLease({
 		directory,
 		cloud,
 		log,
 		signal: aborting.signal,
-		onLost: (error) => ending.resolve(error),
+		onLost: cannotGoOn,
 	});
 	const journal = await Journal.open({
 		...interchangeDefaults,
@@ -198,8 +208,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	}
 
 	const registration = registrationOf(directory, config, journal.id, version);
-	const register = (signal: AbortSignal) => cloud.register(registration, signal);
-	const places = await register(aborting.signal);
+	const places = await cloud.register(registration, aborting.signal, { whileLocked: "wait" });
 	const linkPort = config.linkPort ?? (await loadLinkPort(directory, config.linkHost, log));
 	// From here to the return nothing is awaited: whoever calls in finds everything in its place.
 	const link = await openLink({
@@ -215,7 +224,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		events: {
 			attached,
 			welcomed(managerId) {
-				const isOver = phase === "stopping" && !config.keepManagers;
+				const isOver = phase === "stopping" && !keepsManagers;
 				if (attachments.isShutOut(managerId)) link.drain(managerId, "this block is not the endpoint's any more");
 				else if (isOver) link.drain(managerId, "the endpoint is stopping");
 				settleIfDone();
@@ -239,7 +248,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	saveLinkPort(directory, link.port);
 	const uplink = (options.connect ?? openUplink)({
 		places,
-		renew: register,
+		renew: (signal) => cloud.register(registration, signal, { whileLocked: "refuse" }),
 		log,
 		events: {
 			async taskBatch(bytes) {
@@ -255,7 +264,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			command,
 			connected: () => void heartbeat.tell(),
 			disconnected: (reason) => log.warn({ reason }, "uplink: work goes on; results wait for the broker"),
-			refused: (error) => ending.resolve(error),
+			refused: cannotGoOn,
 		},
 	});
 
@@ -397,14 +406,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		"the endpoint is running",
 	);
 
-	async function stop(how: { hurry?: boolean } = {}): Promise<void> {
+	async function stop(how: { hurry?: boolean; graceMs?: number } = {}): Promise<void> {
 		if (phase === "stopping") return;
 		phase = "stopping";
-		log.info({ keepManagers: config.keepManagers, running: interchange.counts().held }, "the endpoint is stopping");
-		if (!config.keepManagers) {
+		log.info({ keepManagers: keepsManagers, running: interchange.counts().held }, "the endpoint is stopping");
+		if (!keepsManagers) {
 			for (const { id } of supervisor.blocks) interchange.drainBlock(id, "the endpoint is stopping");
 			turnSoon();
-			const untilMs = steadyMs() + (how.hurry ? 0 : config.stopGraceMs);
+			const untilMs = steadyMs() + (how.hurry ? 0 : (how.graceMs ?? config.stopGraceMs));
 			while (interchange.counts().held > 0 && steadyMs() < untilMs)
 				await new Promise((resolve) => setTimeout(resolve, 50));
 			await outlet.written();
@@ -442,8 +451,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		ending: ending.promise,
 		async stop(how) {
 			const failed = await Promise.race([ending.promise, Promise.resolve("running" as const)]);
-			// Another daemon has the endpoint, or nothing can be recorded any more: managers are left to whoever comes next.
-			if (failed instanceof Error) await abandon();
+			if (failed instanceof Fault && failed.code === "ENDPOINT_NOT_FOUND") {
+				// It was deleted: nobody comes next, and nobody takes a result.
+				keepsManagers = false;
+				await stop({ ...how, graceMs: 0 });
+			}
+			// Another daemon has the endpoint, or its key has changed, or nothing can be recorded any more: managers are left
+			// to whoever comes next.
+			else if (failed instanceof Error) await abandon();
 			else await stop(how);
 		},
 		abandon,

@@ -106,7 +106,7 @@ export function openUplink({ places: firstPlaces, renew, events, log }: UplinkOp
 		try {
 			return await renew(ending.signal);
 		} catch (error) {
-			if (ending.signal.aborted || (error instanceof Fault && !faults[error.code].retry)) throw error;
+			if (ending.signal.aborted || (error instanceof Fault && isFinal(error))) throw error;
 			log.warn({ err: error }, "uplink: the cloud gives no new address for the broker; trying the last one");
 			return places;
 		}
@@ -155,6 +155,9 @@ export function openUplink({ places: firstPlaces, renew, events, log }: UplinkOp
 		},
 	};
 }
+
+/** A lock passes, but whoever locks a running endpoint wants it to end. */
+const isFinal = ({ code }: Fault): boolean => code === "RESOURCE_LOCKED" || !faults[code].retry;
 
 async function openSession(places: Places, events: UplinkEvents, log: Logger): Promise<Session> {
 	const lost = Promise.withResolvers<string>();
