@@ -84,6 +84,14 @@ const problem = z.object({
 	error_args: z.array(z.string()),
 	detail: z.string(),
 	reason: z.string(),
+	authorization_parameters: z
+		.object({
+			session_message: z.string(),
+			session_required_policies: z.array(z.uuid()),
+			session_required_single_domain: z.array(z.string()).optional(),
+			prompt: z.literal("login"),
+		})
+		.optional(),
 });
 names.add(problem, { id: "Problem" });
 
