@@ -1,5 +1,6 @@
 /** Endpoints: register, read, list, lock, delete, key and lease. */
 import {
+	type AuthPolicyId,
 	commandQueue,
 	type EndpointId,
 	exchanges,
@@ -23,15 +24,18 @@ import {
 	endpointsOfOwner,
 	findEndpoint,
 	findEndpointByName,
+	isMissingReference,
 	type LeaseRow,
 	lockEndpoint,
 	ownerOfEndpoint,
+	type Registration,
 	releaseLease,
 	setJournal,
 	takeLease,
 	upsertEndpoint,
 } from "../store/endpoints.ts";
 import { deleteSharesOfEndpoint, endpointsSharedWith } from "../store/shares.ts";
+import { requireAuthPolicy } from "./auth-policies.ts";
 import type { Operations } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
@@ -117,7 +121,11 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					retryAfterS: Math.ceil(lockedMs / 1000),
 				});
 			const owner = earlier?.owner_id ?? caller.accountId;
-			const stored = await upsertEndpoint(database, {
+			const authPolicy = parseId<AuthPolicyId>(input.authentication_policy ?? "") ?? null;
+			// One that stays needs no right: an administrator of the endpoint may start it again as it is.
+			if (authPolicy !== null && authPolicy !== earlier?.auth_policy_id)
+				await requireAuthPolicy(database, caller, authPolicy, "policy.use");
+			const stored = await storeEndpoint(database, {
 				id,
 				owner,
 				name: input.endpoint_name,
@@ -125,6 +133,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 				public: input.public ?? false,
 				allowedFunctions: input.allowed_functions ?? null,
 				registration: input,
+				authPolicy,
 			});
 			if (!stored)
 				throw new Fault(
@@ -146,6 +155,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 				public: input.public ?? false,
 				...(input.multi_user && { multi_user: true }),
 				...(input.admins && { admins: input.admins }),
+				...(authPolicy !== null && { authentication_policy: authPolicy }),
 			});
 			events.emit("endpoint:changed", { endpoint: id });
 			log.info({ endpoint: id, name: input.endpoint_name, queueExisted }, "an endpoint registered");
@@ -277,6 +287,16 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 			await releaseLease(database, id, request.holder_id);
 		},
 	};
+}
+
+/** As `upsertEndpoint`; the policy may have been deleted since it was looked at. */
+async function storeEndpoint(database: Ports["database"], row: Registration): Promise<boolean> {
+	try {
+		return await upsertEndpoint(database, row);
+	} catch (cause) {
+		if (!isMissingReference(cause)) throw cause;
+		throw new Fault("SEMANTICALLY_INVALID", `authentication policy ${row.authPolicy} was deleted meanwhile`, { cause });
+	}
 }
 
 function toLease(row: LeaseRow): Lease {

@@ -27,6 +27,7 @@ import { blobOfAccount, grantBlob } from "../store/blobs.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, type GroupRow } from "../store/groups.ts";
 import { type BlobRow, findSubmission, findTasks, type NewTask, type NewTasks } from "../store/tasks.ts";
+import { LoginCheck } from "./login-check.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
@@ -61,6 +62,7 @@ interface Payload {
 export function submitOperations(ports: Ports, standings: Standings): SubmitOperations {
 	const { database, broker, blobs, dispatch, functions, userEndpoints, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
+	const logins = new LoginCheck(ports);
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
 	events.on("broker:connected", () => groups.clear());
@@ -75,7 +77,9 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		if (row === undefined)
 			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		endpoints.set(id, row);
-		return { endpoint: row, invitation: await standings.permitEndpoint(caller, "endpoint.submit", row) };
+		const invitation = await standings.permitEndpoint(caller, "endpoint.submit", row);
+		await logins.require(caller, row);
+		return { endpoint: row, invitation };
 	}
 
 	async function requireFunctions(

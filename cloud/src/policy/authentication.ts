@@ -22,7 +22,9 @@ export type Shortfall =
 const clockSkewMs = 300_000;
 
 export function matchesDomain(pattern: string, domain: string): boolean {
-	return pattern.startsWith("*.") ? domain.endsWith(pattern.slice(1)) && domain !== pattern.slice(1) : domain === pattern;
+	return pattern.startsWith("*.")
+		? domain.endsWith(pattern.slice(1)) && domain !== pattern.slice(1)
+		: domain === pattern;
 }
 
 /**

@@ -42,6 +42,8 @@ export interface SigningKeyRow {
 export interface TokenHolderRow {
 	account_id: string;
 	username: string;
+	email: string;
+	kind: AccountKind;
 	admin: boolean;
 	endpoint_id: string | null;
 }
@@ -250,7 +252,7 @@ export async function holderOfToken(
 	subject: string,
 ): Promise<TokenHolderRow | undefined> {
 	const { rows } = await db.query<TokenHolderRow>(
-		`select a.id as account_id, a.username, a.admin and c.kind is distinct from 'endpoint' as admin, c.endpoint_id
+		`select a.id as account_id, a.username, a.email, a.kind, a.admin and c.kind is distinct from 'endpoint' as admin, c.endpoint_id
 		 from oauth_records r
 		 left join oauth_clients c on r.kind = 'ClientCredentials' and c.id::text = r.client_id
 		 join accounts a on a.id::text = case r.kind when 'AccessToken' then r.account_id else c.account_id::text end

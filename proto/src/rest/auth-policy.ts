@@ -6,7 +6,7 @@ export const domainPattern = z
 	.trim()
 	.max(253)
 	.regex(
-		/^(clients|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$/i,
+		/^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i,
 		"a domain like example.org, or *.example.org for all below it",
 	)
 	.transform((text) => text.toLowerCase());
