@@ -69,8 +69,11 @@ export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<D
 	if (deviceEndpoint === undefined) {
 		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
 	}
-	// A login of the last second; nought is not kept over the pages of the device flow.
-	const request = { client_id: clientId, scope: scopes.join(" "), ...(options.fresh === true && { max_age: "1" }) };
+	// A login of the last second; nought is not kept over the pages of the device flow. The age is a matter of OpenID.
+	const request =
+		options.fresh === true
+			? { client_id: clientId, scope: [...new Set([...scopes, "openid"])].join(" "), max_age: "1" }
+			: { client_id: clientId, scope: scopes.join(" ") };
 	const headers = options.program === undefined ? {} : { "user-agent": options.program.replace(/[^ -~]/g, "?") };
 	const reply = await postForm(deviceEndpoint, request, headers, signal);
 	const expiresInS = Number(reply.expires_in);
