@@ -61,6 +61,7 @@ export function taskDocument(id: string, more: Partial<rest.TaskDocument> = {}):
 		retry_of: null,
 		failure: null,
 		resources: { cores: 2 },
+		version_skew: null,
 		transitions: [
 			{ state: "received", at: at(0), actor: "cloud" },
 			{ state: "running", at: at(1), actor: "endpoint" },
@@ -217,6 +218,7 @@ function explained({ cloud, path }: Asked): Reply {
 			endpoint_status: endpoint.status,
 			endpoint_seen_at: endpoint.last_seen_at,
 			trouble: null,
+			version_skew: null,
 		} satisfies rest.Explanation),
 	};
 }

@@ -51,6 +51,8 @@ export class Session implements FutureHost {
 	/** Tasks that are sent when the futures among their arguments have their values. */
 	readonly #waiting = new Map<TaskFuture<unknown>, { args: readonly unknown[]; sent: Promise<void>; cancel(): void }>();
 	readonly #functionIds = new WeakMap<RemoteFunction<readonly unknown[], unknown>, FunctionId>();
+	/** What the cloud said about a submit and was told on. */
+	readonly #warned = new Set<string>();
 	readonly #gate = openGate(uploadsAtOnce);
 	readonly #uploads = new Set<Promise<void>>();
 	#group: Promise<TaskGroup> | undefined;
@@ -315,11 +317,21 @@ export class Session implements FutureHost {
 				task_group_id: group.id,
 				...(resources === undefined ? {} : { resource_specification: resources }),
 			});
+			this.#warn(submitted.warnings ?? []);
 			for (const [id, some] of byFunction) this.#accept(some, submitted.tasks[id] ?? [], group);
 		} catch (error) {
 			const parts = partsAfter(error, items, [...byFunction.values()]);
 			if (parts === undefined) for (const item of items) item.control.reject(error);
 			else for (const part of parts) await this.#send(part, group, endpoint, resources);
+		}
+	}
+
+	/** Each batch of a loop is told the same; people want to read it once. */
+	#warn(warnings: readonly string[]): void {
+		for (const warning of warnings) {
+			if (this.#warned.has(warning)) continue;
+			this.#warned.add(warning);
+			this.client.log.warn({}, warning);
 		}
 	}
 

@@ -137,6 +137,7 @@ export function createFakeOperations(): FakeOperations {
 			retry_of: null,
 			failure: null,
 			resources: null,
+			version_skew: null,
 			transitions: [],
 			execution: null,
 			stdout_bytes: 0,
@@ -418,6 +419,7 @@ export function createFakeOperations(): FakeOperations {
 				endpoint_status: "online",
 				endpoint_seen_at: now,
 				trouble: null,
+				version_skew: null,
 			};
 		},
 		async listTasks(_caller, filter) {

@@ -254,7 +254,11 @@ test("a token says when its person logged in: the browser's password, not the co
 		(await cloud.identity.verifier.verify(document.access_token)).login;
 	const browser = new FormBrowser();
 	const through = async (form: Record<string, string> = {}) => {
-		const { status, body } = await post("/v2/oauth2/device", { client_id: errandClientId, scope: computeScope, ...form });
+		const { status, body } = await post("/v2/oauth2/device", {
+			client_id: errandClientId,
+			scope: computeScope,
+			...form,
+		});
 		expect(status, JSON.stringify(body)).toBe(200);
 		const device = body as unknown as DeviceReply;
 		const confirm = await browser.submit(await browser.open(device.verification_uri), { user_code: device.user_code });
