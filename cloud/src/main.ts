@@ -147,10 +147,11 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const intake = await openIntake({ database, source: incoming, recorder, events, log });
 	stack.defer(() => intake.close());
 
-	const { verifier } = identity;
+	const { verifier, authVerifier } = identity;
 	const app = createApp({
 		operations,
 		verifier,
+		authVerifier,
 		identityRouter: identity.router,
 		log,
 		metrics,

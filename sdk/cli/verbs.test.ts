@@ -155,6 +155,11 @@ const scenes: Record<string, Scene> = {
 	"group list": { quiet: [ids.group] },
 	"group show": { words: ["astro"], quiet: [ids.account] },
 	"group delete": { words: ["astro"], quiet: [ids.group] },
+	"policy create": { words: ["staff", "--include", "uni.edu,*.lab.org"], quiet: [ids.policy] },
+	"policy change": { words: ["staff", "--max-age", "1h", "--drop", "include"], quiet: [ids.policy] },
+	"policy list": { quiet: [ids.policy] },
+	"policy show": { words: ["eeee6"], quiet: [ids.policy] },
+	"policy delete": { words: ["staff"], quiet: [ids.policy] },
 	"function register": { words: ["analysis.py:mean"], quiet: [ids.function] },
 	"function list": { quiet: [ids.function] },
 	"function show": { words: ["mean"], quiet: [ids.function] },
@@ -532,6 +537,7 @@ describe("errors", () => {
 	test.each([
 		[401, "USER_UNAUTHENTICATED", "forbidden", "errand login"],
 		[403, "FORBIDDEN", "forbidden", undefined],
+		[403, "AUTHENTICATION_POLICY_NOT_MET", "forbidden", "errand login --fresh"],
 		[404, "TASK_NOT_FOUND", "notFound", undefined],
 		[409, "RESOURCE_CONFLICT", "conflict", undefined],
 		[422, "SEMANTICALLY_INVALID", "usage", undefined],
@@ -816,6 +822,28 @@ describe("a cloud of this machine", () => {
 		const answers = ["correct horse battery", "something else"];
 		const asked = await desk.type(["cloud", "user", "add", "grace"], { ask: async () => answers.shift() ?? "" });
 		expect(asked.err).toContain("the two passwords differ");
+	});
+});
+
+describe("authentication policies", () => {
+	test("are shown with what they ask for, and change in what is named only", async () => {
+		const shown = await desk.type(["policy", "show", "staff"]);
+		expect(shown.out).toMatch(/lets in +uni\.edu, \*\.lab\.org\nlogin of the last +15 min\nendpoints +1\n/);
+		const changed = await desk.type(["policy", "change", "staff", "--max-age", "2h", "--drop", "include", "--json"]);
+		expect(JSON.parse(changed.out)).toMatchObject({
+			domain_constraints_include: null,
+			domain_constraints_exclude: null,
+			authentication_assurance_timeout: 7200,
+		});
+	});
+
+	test("one that asks for nothing is refused before the cloud is asked, and so is a domain that is none", async () => {
+		expect(await desk.type(["policy", "create", "open"])).toMatchObject({
+			status: exitCodes.usage.status,
+			err: expect.stringContaining("--include, --exclude or --max-age"),
+		});
+		const none = await desk.type(["policy", "show", "nobody"]);
+		expect(none).toMatchObject({ status: notFound, err: expect.stringContaining("next: errand policy list") });
 	});
 });
 

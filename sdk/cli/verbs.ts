@@ -41,6 +41,11 @@ import { groupRemove } from "./verbs/group-remove.ts";
 import { groupShow } from "./verbs/group-show.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
+import { policyChange } from "./verbs/policy-change.ts";
+import { policyCreate } from "./verbs/policy-create.ts";
+import { policyDelete } from "./verbs/policy-delete.ts";
+import { policyList } from "./verbs/policy-list.ts";
+import { policyShow } from "./verbs/policy-show.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
 import { taskExplain } from "./verbs/task-explain.ts";
@@ -57,6 +62,7 @@ export const groups: Groups = {
 	task: "Tasks: what has been submitted",
 	function: "Registered functions",
 	group: "Groups of people to share with",
+	policy: "What endpoints ask of the logins of whoever submits",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
 };
@@ -101,6 +107,11 @@ export const verbs: readonly Verb[] = [
 	groupList,
 	groupShow,
 	groupDelete,
+	policyCreate,
+	policyChange,
+	policyList,
+	policyShow,
+	policyDelete,
 	cloudStart,
 	cloudStop,
 	cloudStatus,

@@ -14,6 +14,7 @@ import * as rest from "@errand/proto/rest";
 import * as z from "zod";
 import { platform } from "#platform";
 import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
+import { AuthPolicies } from "./auth-policies.ts";
 import { clientRuntime } from "./client-runtime.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
@@ -101,6 +102,8 @@ export class Client {
 	readonly log: Log;
 	/** Groups of people, and whom endpoints are shared with. */
 	readonly sharing: Sharing;
+	/** What endpoints ask of the logins of whoever submits to them. */
+	readonly authPolicies: AuthPolicies;
 	readonly #rest: Rest;
 	/** Endpoint names are stable: each is asked for once. */
 	readonly #endpointIds = new Map<string, Promise<EndpointId>>();
@@ -112,6 +115,7 @@ export class Client {
 		this.log = options.log ?? silentLog;
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
 		this.sharing = new Sharing(this.#rest);
+		this.authPolicies = new AuthPolicies(this.#rest);
 	}
 
 	/** Without a slash at the end. */

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { type AccountId, type EndpointId, Fault } from "@errand/proto";
 import { decodeJwt, errors } from "jose";
 import type { Caller } from "../policy/caller.ts";
-import { holderOfToken } from "../store/identity.ts";
+import { clientsDomain, domainsOf, type Login } from "../policy/login.ts";
+import { holderOfToken, type TokenHolderRow } from "../store/identity.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { IdentityDatabase } from "./database.ts";
 import type { OperatorToken } from "./operator-token.ts";
@@ -58,6 +59,15 @@ export function tokenFault(error: unknown): unknown {
 	return error;
 }
 
+/**
+ * Usernames and emails of people are this cloud's administrators' to give. What an outside issuer once said about an
+ * account is not looked at: its own tokens say how it is now.
+ */
+function loginOf({ kind, username, email }: TokenHolderRow, authTimeS: number | undefined): Login {
+	const domains = { person: domainsOf(username, email), client: [clientsDomain], outside: [] }[kind];
+	return { domains, service: kind === "client", atMs: authTimeS === undefined ? undefined : authTimeS * 1000 };
+}
+
 function issuerOf(token: string): string | undefined {
 	try {
 		return decodeJwt(token).iss;
@@ -91,6 +101,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 			operator: false,
 			scopes: new Set(claims.scope.split(" ")),
 			tokenExpiresAtMs: claims.expiresAtS * 1000,
+			...(holder.endpoint_id === null && { login: loginOf(holder, claims.authTimeS) }),
 		};
 	}
 

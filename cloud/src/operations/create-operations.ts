@@ -1,5 +1,6 @@
 /** All operations, from their ports. */
 import { accountGroupOperations } from "./account-groups.ts";
+import { authPolicyOperations } from "./auth-policies.ts";
 import { blobOperations } from "./blobs.ts";
 import { cancelOperations } from "./cancel.ts";
 import { endpointOperations } from "./endpoints.ts";
@@ -26,6 +27,7 @@ export function createOperations(ports: Ports): Operations {
 		...userEndpointOperations(ports, standings),
 		...shareOperations(ports),
 		...accountGroupOperations(ports),
+		...authPolicyOperations(ports),
 		...submitOperations(ports, standings),
 		...taskOperations(ports),
 		...cancelOperations(ports),

@@ -21,6 +21,7 @@ function taskIn(state: TaskState, more: Partial<Task> = {}): Task {
 		failure: null,
 		cancel_requested_at: null,
 		resources: null,
+		version_skew: null,
 		transitions: [],
 		...more,
 	};

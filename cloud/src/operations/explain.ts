@@ -19,6 +19,7 @@ type ExplainedTask = Pick<
 	| "endpoint_id"
 	| "endpoint_name"
 	| "resources"
+	| "version_skew"
 	| "transitions"
 	| "finished_at"
 	| "finished_by"
@@ -77,6 +78,7 @@ export function explain(task: ExplainedTask, given: Surroundings): Explanation {
 		endpoint_name: endpoint?.name ?? "",
 		endpoint_status: online ? "online" : "offline",
 		endpoint_seen_at: endpoint?.last_seen_at?.toISOString() ?? null,
+		version_skew: task.version_skew,
 		trouble: (endpoint && readStatusDetails(endpoint.details).trouble) ?? null,
 	};
 }

@@ -3,13 +3,18 @@
  * Each operation checks who may do it (`policy/`), throws a Fault otherwise, and returns facts in the shapes of
  * `@errand/proto/rest`. Routes only parse, call and reply.
  */
-import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
+import type { AuthPolicyId, EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
 import type {
 	AccountGroupDocument,
 	AccountGroupSummary,
 	AuditEntry,
+	AuthPolicy,
+	AuthProject,
 	accountGroupCreation,
 	administration,
+	authPolicyChange,
+	authPolicyCreation,
+	authProjectCreation,
 	cancelled,
 	EndpointKey,
 	EndpointRegistered,
@@ -117,6 +122,18 @@ export interface Operations {
 	): Promise<AccountGroupDocument>;
 	/** Everybody may leave; an administrator of the group may remove others. May be repeated. */
 	removeGroupMember(caller: Caller, group: string, account: string): Promise<void>;
+	/** What endpoints of the caller may ask of the logins of whoever submits to them. */
+	createAuthPolicy(caller: Caller, input: z.output<typeof authPolicyCreation>): Promise<AuthPolicy>;
+	getAuthPolicy(caller: Caller, id: AuthPolicyId): Promise<AuthPolicy>;
+	/** The caller's own, and those of projects that it administers. */
+	listAuthPolicies(caller: Caller, request: PageRequest): Promise<Page<AuthPolicy>>;
+	/** Counts within seconds. */
+	changeAuthPolicy(caller: Caller, id: AuthPolicyId, change: z.output<typeof authPolicyChange>): Promise<AuthPolicy>;
+	/** Refused while an endpoint is registered with it. */
+	deleteAuthPolicy(caller: Caller, id: AuthPolicyId): Promise<void>;
+	createAuthProject(caller: Caller, input: z.output<typeof authProjectCreation>): Promise<AuthProject>;
+	/** Those that the caller owns or administers; at most 1,000. */
+	listAuthProjects(caller: Caller): Promise<AuthProject[]>;
 	/** Makes an account an administrator of this cloud, or ends that; one always stays. */
 	setAdministrator(caller: Caller, account: string, change: z.output<typeof administration>): Promise<void>;
 	/** Who did what, newest first. */

@@ -1,5 +1,5 @@
 /** Registering an endpoint: a new one, or one that is back. */
-import { type EndpointId, Fault, newId } from "@errand/proto";
+import { type AuthPolicyId, type EndpointId, Fault, newId, parseId } from "@errand/proto";
 import type { endpointRegistration } from "@errand/proto/rest";
 import type * as z from "zod";
 import { endpointKindOf, kindWords } from "../endpoint-kind.ts";
@@ -10,11 +10,14 @@ import {
 	type EndpointRow,
 	findEndpoint,
 	findEndpointByName,
+	isMissingReference,
 	ownerOfEndpoint,
+	type Registration,
 	setJournal,
 	upsertEndpoint,
 } from "../store/endpoints.ts";
 import { findUserEndpoint } from "../store/user-endpoints.ts";
+import { requireAuthPolicy } from "./auth-policies.ts";
 import { registeredAt } from "./broker-places.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
@@ -80,7 +83,11 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 				});
 			const turned = await hasTurned(earlier, input);
 			const owner = earlier?.owner_id ?? caller.accountId;
-			const stored = await upsertEndpoint(database, {
+			const authPolicy = parseId<AuthPolicyId>(input.authentication_policy ?? "") ?? null;
+			// One that stays needs no right: an administrator of the endpoint may start it again as it is.
+			if (authPolicy !== null && authPolicy !== earlier?.auth_policy_id)
+				await requireAuthPolicy(database, caller, authPolicy, "policy.use");
+			const stored = await storeEndpoint(database, {
 				id,
 				owner,
 				name: input.endpoint_name,
@@ -88,6 +95,7 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 				public: input.public ?? false,
 				allowedFunctions: input.allowed_functions ?? null,
 				registration: input,
+				authPolicy,
 			});
 			if (!stored)
 				throw new Fault(
@@ -111,10 +119,21 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 				public: input.public ?? false,
 				...(input.multi_user && { multi_user: true }),
 				...(input.admins && { admins: input.admins }),
+				...(authPolicy !== null && { authentication_policy: authPolicy }),
 			});
 			events.emit("endpoint:changed", { endpoint: id });
 			log.info({ endpoint: id, name: input.endpoint_name, queueExisted }, "an endpoint registered");
 			return registeredAt(id, url);
 		},
 	};
+}
+
+/** As `upsertEndpoint`; the policy may have been deleted since it was looked at. */
+async function storeEndpoint(database: Ports["database"], row: Registration): Promise<boolean> {
+	try {
+		return await upsertEndpoint(database, row);
+	} catch (cause) {
+		if (!isMissingReference(cause)) throw cause;
+		throw new Fault("SEMANTICALLY_INVALID", `authentication policy ${row.authPolicy} was deleted meanwhile`, { cause });
+	}
 }

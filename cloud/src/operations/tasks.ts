@@ -266,6 +266,7 @@ function toDocument(row: WholeTaskRow): TaskDocument {
 	return {
 		...toSummary(row),
 		resources: row.resources,
+		version_skew: row.version_skew,
 		transitions: transitionsOf(row),
 		execution: row.execution,
 		failure: row.failure,

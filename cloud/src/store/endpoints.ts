@@ -1,5 +1,5 @@
 /** Statements about endpoints: registration, heartbeat. */
-import type { AccountId, EndpointId, FunctionId } from "@errand/proto";
+import type { AccountId, AuthPolicyId, EndpointId, FunctionId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
@@ -11,6 +11,7 @@ export interface EndpointRow {
 	public: boolean;
 	allowed_functions: FunctionId[] | null;
 	registration: Record<string, unknown>;
+	auth_policy_id: AuthPolicyId | null;
 	journal_id: string | null;
 	created_at: Date;
 	locked_until: Date | null;
@@ -26,7 +27,7 @@ export interface EndpointRow {
 }
 
 /** As {@link EndpointRow} has them. */
-export const endpointColumns = `id, owner_id, name, display_name, public, allowed_functions, registration, journal_id, created_at, locked_until,
+export const endpointColumns = `id, owner_id, name, display_name, public, allowed_functions, registration, auth_policy_id, journal_id, created_at, locked_until,
 	lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at, last_seen_at, heartbeat_period_ms, active, details`;
 
 export async function findEndpoint(session: Session, id: EndpointId): Promise<EndpointRow | undefined> {
@@ -64,18 +65,34 @@ export interface Registration {
 	public: boolean;
 	allowedFunctions: readonly string[] | null;
 	registration: Record<string, unknown>;
+	authPolicy: AuthPolicyId | null;
+}
+
+/** Whether a statement failed because what it names has been deleted. */
+export function isMissingReference(cause: unknown): boolean {
+	return (cause as { code?: unknown } | undefined)?.code === "23503";
 }
 
 /** Makes or renews; false when the name is taken by another endpoint of this owner, or the id by another owner. */
 export async function upsertEndpoint(session: Session, row: Registration): Promise<boolean> {
 	const { rowCount } = await session.query(
-		`insert into endpoints (id, owner_id, name, display_name, public, allowed_functions, registration)
-		select $1, $2, $3, $4, $5, $6::uuid[], $7
+		`insert into endpoints (id, owner_id, name, display_name, public, allowed_functions, registration, auth_policy_id)
+		select $1, $2, $3, $4, $5, $6::uuid[], $7, $8
 		where not exists (select from endpoints where owner_id = $2 and name = $3 and id <> $1 and deleted_at is null)
 		on conflict (id) do update set name = excluded.name, display_name = excluded.display_name, public = excluded.public,
-			allowed_functions = excluded.allowed_functions, registration = excluded.registration, deleted_at = null
+			allowed_functions = excluded.allowed_functions, registration = excluded.registration,
+			auth_policy_id = excluded.auth_policy_id, deleted_at = null
 		where endpoints.owner_id = excluded.owner_id`,
-		[row.id, row.owner, row.name, row.displayName, row.public, row.allowedFunctions, toJsonb(row.registration)],
+		[
+			row.id,
+			row.owner,
+			row.name,
+			row.displayName,
+			row.public,
+			row.allowedFunctions,
+			toJsonb(row.registration),
+			row.authPolicy,
+		],
 	);
 	return rowCount === 1;
 }
@@ -110,7 +127,8 @@ export async function countUnfinished(session: Session, ids: readonly EndpointId
 
 export async function deleteEndpoint(session: Session, id: EndpointId): Promise<void> {
 	await session.query(
-		"update endpoints set deleted_at = now(), active = false, lease_holder = null, locked_until = null where id = $1",
+		`update endpoints set deleted_at = now(), active = false, lease_holder = null, locked_until = null, auth_policy_id = null
+		where id = $1`,
 		[id],
 	);
 }

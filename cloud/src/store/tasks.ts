@@ -27,6 +27,8 @@ export interface NewTask {
 	/** Packed arguments; empty when `blob` is set. */
 	readonly payload: Uint8Array;
 	readonly blob: BlobRow | null;
+	/** How the versions at both ends do not fit. */
+	readonly versionSkew: string | null;
 }
 
 export interface BlobRow {
@@ -47,13 +49,13 @@ const insertText = `
 	accepted as materialized (select * from heads where key is null or key in (select key from fresh)),
 	written as (
 		insert into tasks (id, function_id, group_id, endpoint_id, owner_id, dispatcher_id, payload, payload_blob, payload_blob_bytes,
-			resources, result_serializers, retry_of, user_endpoint_id)
+			resources, result_serializers, retry_of, user_endpoint_id, version_skew)
 		select t.id, t.function_id, a.group_id, a.endpoint_id, a.owner_id, $17,
 			case when t.blob is null then substring($16::bytea from t.at + 1 for t.size) end, decode(t.blob, 'hex'), t.blob_bytes,
 			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of,
-			a.user_endpoint_id
-		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[])
-			as t (n, id, function_id, at, size, blob, blob_bytes) join accepted a on a.n = t.n
+			a.user_endpoint_id, t.version_skew
+		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[], $20::text[])
+			as t (n, id, function_id, at, size, blob, blob_bytes, version_skew) join accepted a on a.n = t.n
 		on conflict (id) do nothing -- the same statement sent again after a lost connection
 		returning seq
 	)
@@ -104,6 +106,8 @@ export async function insertTasks(
 		dispatcher,
 		rows.map((row) => row.task.blob?.sizeBytes ?? null),
 		heads.map((h) => h.request.userEndpoint),
+		// A shorter array is filled up with nulls: almost always this is none.
+		rows.some((row) => row.task.versionSkew !== null) ? rows.map((row) => row.task.versionSkew) : [],
 	]);
 	const row = result.rows[0];
 	return { accepted: new Set(row?.accepted ?? []), maxSeq: row?.max_seq ?? null };
@@ -230,6 +234,7 @@ export interface WholeTaskRow extends TaskRow {
 	payload_blob: Buffer | null;
 	payload_blob_bytes: bigint | null;
 	resources: Record<string, unknown> | null;
+	version_skew: string | null;
 	result_serializers: string[] | null;
 	transitions: [state: number, atMs: number, actor: string, reason: string][];
 	finished_by: string | null;
@@ -255,7 +260,7 @@ export async function findTasks(
 ): Promise<WholeTaskRow[]> {
 	const { rows } = await session.query<WholeTaskRow>(
 		`select ${summaryColumns}, t.user_endpoint_id, ${withPayload ? "t.payload" : "null::bytea as payload"}, t.payload_blob, t.payload_blob_bytes,
-			t.resources, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
+			t.resources, t.version_skew, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
 			t.execution, t.stdout_bytes, t.stderr_bytes
 		${withNames} where t.id = any($1::uuid[])`,
 		[ids],

@@ -37,6 +37,7 @@ const ownSettings = {
 	public: z.boolean().default(false),
 	allowed_functions: z.array(z.uuid()).optional(),
 	admins: z.array(z.uuid()).default([]),
+	authentication_policy: z.uuid().optional(),
 	scheduler: z.enum(schedulerNames).default("local"),
 	...batchSettings,
 	environment: z
@@ -115,6 +116,8 @@ export interface EndpointConfig {
 	readonly allowedFunctions: readonly string[] | undefined;
 	/** Accounts that may look after it besides its owner. Ids. */
 	readonly admins: readonly string[];
+	/** What the login of whoever submits here must be like; undefined: nothing. Id. */
+	readonly authenticationPolicy: string | undefined;
 	readonly scheduler: SchedulerName;
 	/** At least one. Without `queues` in the file it is called "default". */
 	readonly queues: readonly QueueConfig[];
@@ -210,6 +213,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 		public: value.public,
 		allowedFunctions: value.allowed_functions && Object.freeze(value.allowed_functions),
 		admins: Object.freeze(value.admins),
+		authenticationPolicy: value.authentication_policy,
 		scheduler: value.scheduler,
 		queues: Object.freeze(queues.map((entry) => freezeQueue(entry.name, { ...value, ...said(entry) }, isLocal))),
 		pollIntervalMs: value.poll_interval,

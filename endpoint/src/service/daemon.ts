@@ -40,6 +40,7 @@ import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
 import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
+import { WorkerRuntimes } from "./worker-runtimes.ts";
 
 const tickMs = 500;
 /** Managers of an earlier daemon look for the new one every few seconds; after this long they are not waited for. */
@@ -113,6 +114,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		queues: config.queues.map((queue) => queueSettings(queue, config.scheduler === "local")),
 	});
 	interchange.restore(journal.recovered, steadyMs());
+	const runtimes = new WorkerRuntimes(directory);
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
 	const tokens = await loadBlockTokens(directory);
@@ -240,6 +242,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			},
 			results(managerId, results) {
 				interchange.results(managerId, results, steadyMs());
+				if (runtimes.note(results)) heartbeat.tellSoon();
 				turnSoon();
 			},
 			reports: (managerId, reports) => forward(managerId, reports),
@@ -365,6 +368,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 				managers,
 				total_cores: cores,
 				scheduler: scheduler.name,
+				worker_runtimes: [...runtimes.seen],
 				...(trouble !== "" && { trouble }),
 				...(paused !== undefined && { paused }),
 				blocks: summarizeAll(supervisor.blocks, (id) => attachments.count(id)),

@@ -125,6 +125,7 @@ export type WaitingSummary = z.infer<typeof waitingSummary>;
 /** So many of each are told in one heartbeat; the rest is left out. */
 export const toldBlocks = 200;
 export const toldDemands = 50;
+export const toldRuntimes = 8;
 
 /** The keys of a heartbeat's `global_state` that our daemon sends; names of the public interface's engines. */
 export const endpointStatusDetails = z.object({
@@ -139,6 +140,8 @@ export const endpointStatusDetails = z.object({
 	scheduler: z.string(),
 	errand_version: z.string(),
 	hostname: z.string(),
+	/** What Python workers were when they last ran something, the newest last: "Python 3.11.7, dill 0.3.9". */
+	worker_runtimes: z.array(z.string()).max(toldRuntimes).default([]),
 	/** What is wrong, for people; absent when all is well. */
 	trouble: z.string().optional(),
 	/** Why no block is submitted until somebody resumes the endpoint; absent when it is not paused. */

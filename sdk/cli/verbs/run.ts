@@ -101,6 +101,7 @@ export const run = verb({
 			...(userConfig && { user_endpoint_config: userConfig }),
 		});
 		const id = Object.values(submitted.tasks)[0]?.[0] as TaskId;
+		for (const warning of submitted.warnings ?? []) context.note(warning);
 		rememberTask(context.home, { id, group: submitted.task_group_id, cloudUrl: client.cloudUrl });
 		yield { type: "submitted", task_id: id, task_group_id: submitted.task_group_id, endpoint_id: endpoint.id };
 		const notes = new WaitingNotes(context, client);
