@@ -262,7 +262,7 @@ describe("GC-9: a user endpoint is the process that was asked for last, and nobo
 	});
 
 	test("asking again makes another key and frees the lease of the process before", async () => {
-		const { id, command, key } = await started(ada);
+		const { id, command, key, task } = await started(ada);
 		await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: false });
 		const again = await asked(2);
 		expect(again.id).toBe(id);
@@ -270,6 +270,10 @@ describe("GC-9: a user endpoint is the process that was asked for last, and nobo
 		expect(keyOf(again.command)).not.toBe(keyOf(command));
 		expect(keyOf(again.command)).toBe(cloud.keys.clientIds.get(id));
 		expect(await cloud.operations.takeLease(key, id, holder())).toMatchObject({ epoch: 2 });
+		expect(await cloud.operations.explainTask(ada, task)).toMatchObject({ word: "user-endpoint-starting" });
+		await comeUpAgain(id, newId<TaskId>());
+		await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: true });
+		expect(await cloud.operations.explainTask(ada, task)).toMatchObject({ word: "delivery" });
 	});
 
 	test("a new journal gets everything unfinished, the same one nothing twice", async () => {
@@ -382,6 +386,14 @@ describe("GC-9: user endpoints live longer than their manager's process, and not
 		expect(commands()).toEqual([]);
 		expect(cloud.keys.clientIds.size).toBe(0);
 		expect(broker.calls.at(-1)).toMatch(/^revoke /);
+	});
+
+	test("a submit that waits for a start ends with the manager", async () => {
+		const submitted = submit(ada);
+		submitted.catch(() => undefined);
+		await asked(1);
+		await cloud.operations.deleteEndpoint(owner, manager);
+		await expect(submitted).rejects.toMatchObject(refusedAccess);
 	});
 
 	test("the process of a manager that is away goes on and gets tasks", async () => {

@@ -100,7 +100,8 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			}
 			await news.next(lookAgainMs);
 			const now = await findUserEndpoint(database, row.id);
-			if (now === undefined || (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore)) return;
+			if (now?.access !== true) throw withoutManager(row);
+			if (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore) return;
 			if (now.start_error !== null)
 				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
 					args: [row.endpoint_id, row.id],
@@ -116,11 +117,7 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 		if (row.native) await keys.deleteEndpointKey(row.id);
 		if (now === undefined) await broker.removeEndpoint(row.id);
 		else await broker.revokeEndpoint(row.id);
-		throw new Fault(
-			"ENDPOINT_ACCESS_FORBIDDEN",
-			`endpoint ${row.endpoint_id} was locked or deleted while it was asked to start a process for you`,
-			{ args: [row.endpoint_id] },
-		);
+		throw withoutManager(row);
 	}
 
 	type Admission = { url: string; key: StartUserEndpointCommand["kwargs"]["errand"] | undefined };
@@ -218,6 +215,14 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			await Promise.all([...aside, ...[...starting.values()].map((start) => start.catch(() => undefined))]);
 		},
 	};
+}
+
+function withoutManager({ endpoint_id: manager }: UserEndpointRow): Fault {
+	return new Fault(
+		"ENDPOINT_ACCESS_FORBIDDEN",
+		`endpoint ${manager} was locked or deleted while it was asked to start a process for you`,
+		{ args: [manager] },
+	);
 }
 
 function failures(ids: readonly TaskId[], code: FaultCode, message: string): Ending[] {
