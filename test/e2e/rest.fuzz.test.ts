@@ -36,7 +36,10 @@ beforeAll(async () => {
 	// Several, for some of the requests delete what they name.
 	const endpoints = await Promise.all(
 		Array.from({ length: 10 }, (_, n) =>
-			ada.client.registerEndpoint({ endpoint_name: n === 0 ? "local" : `local-${n}`, metadata: { errand_protocol: 1 } }),
+			ada.client.registerEndpoint({
+				endpoint_name: n === 0 ? "local" : `local-${n}`,
+				metadata: { errand_protocol: 1 },
+			}),
 		),
 	);
 	const fn = await ada.client.ensureFunction({
@@ -46,7 +49,13 @@ beforeAll(async () => {
 	const [first] = endpoints as [(typeof endpoints)[number]];
 	const submitted = await ada.client.submit(first.endpoint_id, { tasks: { [fn]: ["5\n11\n[]5\n11\n{}"] } });
 	const account = (await ada.client.whoami()).id;
-	const ids = [...endpoints.map((one) => one.endpoint_id), fn, submitted.task_group_id, ...(submitted.tasks[fn] as string[]), account];
+	const ids = [
+		...endpoints.map((one) => one.endpoint_id),
+		fn,
+		submitted.task_group_id,
+		...(submitted.tasks[fn] as string[]),
+		account,
+	];
 	const document = (await (await fetch(`${cloud.url}/v1/openapi.json`)).json()) as {
 		paths: Record<string, Record<string, Operation>>;
 		components: { schemas: Record<string, Schema> };
