@@ -1,24 +1,34 @@
-/** Everything here that reads foreign bytes or text: it reads, or it throws the one error that it says, soon and cheaply. */
-import type { Message } from "@bufbuild/protobuf";
-import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
-import fc from "fast-check";
-import { expect, test } from "vitest";
-import { broken } from "../../test/harness/broken-bytes.ts";
-import { fuzzing, fuzzTimeoutMs } from "../../test/harness/fuzz.ts";
-import { idFromBytes, parseId } from "./ids.ts";
-import { decodeMessage, encodeMessage, type MessageType } from "./messages/frame.ts";
+/** Everything of the contract that reads foreign bytes or text: it reads, or it throws the one error that it says, soon and cheaply. */
 import {
+	decodeMessage,
+	encodeMessage,
+	idFromBytes,
 	joinBuffer,
+	type MessageType,
 	pack,
 	packReference,
+	parseId,
+	parseStructured,
 	referenceOf,
 	runtimeOf,
 	splitBuffer,
 	splitSource,
+	stringifyStructured,
+	UnserializableValueError,
 	unpack,
-} from "./payload.ts";
-import { parseStructured, stringifyStructured, UnserializableValueError } from "./structured-value.ts";
-import { create, fromBinary, ReportBatchSchema, ResultBatchSchema, TaskBatchSchema, toBinary } from "./wire.ts";
+} from "@errand/proto";
+import {
+	create,
+	fromBinary,
+	ReportBatchSchema,
+	ResultBatchSchema,
+	TaskBatchSchema,
+	toBinary,
+} from "@errand/proto/wire";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { broken } from "../harness/broken-bytes.ts";
+import { fuzzing, fuzzTimeoutMs } from "../harness/fuzz.ts";
 
 const id = "11111111-2222-4333-8444-555555555555";
 const idBytes = Uint8Array.from({ length: 16 }, (_, at) => at);
@@ -124,17 +134,16 @@ test("messages of the public interface", { timeout: fuzzTimeoutMs(30_000) }, () 
 test("batches: what was read can be written, and is the same when it is read again", {
 	timeout: fuzzTimeoutMs(30_000),
 }, () => {
-	const roundTrips = <Schema extends GenMessage<Message>>(schema: Schema, bytes: Uint8Array): void => {
-		const read = reads(() => fromBinary(schema, bytes), Error);
-		if (read === undefined) return;
-		const written = toBinary(schema, read);
-		expect(toBinary(schema, fromBinary(schema, written))).toEqual(written);
-	};
+	// What the schemas have in common is all that is needed of them.
+	const schemas = [TaskBatchSchema, ResultBatchSchema, ReportBatchSchema] as unknown as (typeof TaskBatchSchema)[];
 	fc.assert(
 		fc.property(broken(batches), (bytes) => {
-			roundTrips(TaskBatchSchema, bytes);
-			roundTrips(ResultBatchSchema, bytes);
-			roundTrips(ReportBatchSchema, bytes);
+			for (const schema of schemas) {
+				const read = reads(() => fromBinary(schema, bytes), Error);
+				if (read === undefined) continue;
+				const written = toBinary(schema, read);
+				expect(toBinary(schema, fromBinary(schema, written))).toEqual(written);
+			}
 		}),
 		fuzzing(1_000),
 	);
@@ -159,6 +168,9 @@ test("values of TypeScript", { timeout: fuzzTimeoutMs(30_000) }, () => {
 		}),
 		fuzzing(3_000),
 	);
+});
+
+test("values of TypeScript come back as they went, or are refused by name", { timeout: fuzzTimeoutMs(30_000) }, () => {
 	fc.assert(
 		fc.property(fc.anything({ withDate: true, withMap: true, withSet: true, withBigInt: true }), (value) => {
 			const written = reads(() => stringifyStructured(value), UnserializableValueError);
