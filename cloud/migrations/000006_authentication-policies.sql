@@ -11,8 +11,6 @@ create table auth_projects (
 	created_at timestamptz not null default now()
 );
 create index auth_projects_of_owner on auth_projects (owner_id);
-create index auth_projects_of_admins on auth_projects using gin (admin_ids);
-create index auth_projects_of_groups on auth_projects using gin (admin_group_ids);
 
 create table auth_policies (
 	id uuid primary key,

@@ -26,7 +26,7 @@ export async function pythonEnvironment(
 	{ everybody = false, interpreter = "" } = {},
 ): Promise<PythonEnvironment> {
 	const cache = process.env.ERRAND_TEST_CACHE;
-	const made = [interpreter, ...packages].join("-").replace(/[^a-z0-9.-]+/gi, "_");
+	const made = [...(interpreter === "" ? [] : [interpreter]), ...packages].join("-").replace(/[^a-z0-9.-]+/gi, "_");
 	const name = `python-${everybody ? "system-" : ""}${made}`;
 	if (cache) {
 		const kept = join(cache, name, "bin", "python");

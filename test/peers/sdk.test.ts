@@ -89,6 +89,7 @@ describe.each(deploymentNames)("NEW-29: Globus Compute's Python SDK, unmodified,
 			status: "online",
 			details: { total_workers: 4, idle_workers: 4, managers: 1, pending_tasks: 0, outstanding_tasks: 0 },
 		});
+		expect(said("busy")).toBe(1);
 		expect(said("metadata")).toMatchObject({ uuid: endpoint.id, name: "local" });
 		expect(said("endpoints")).toEqual([endpoint.id]);
 		expect(said("unknown.function")).toEqual([404, "FUNCTION_NOT_FOUND", expect.stringContaining("resolved")]);

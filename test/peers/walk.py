@@ -94,14 +94,18 @@ with Executor(endpoint_id=endpoint, client=gcc, api_burst_limit=8, api_burst_win
 # What scripts without an executor do.
 function = gcc.register_function(add)
 say("function", gcc.get_function(function)["function_name"])
-waiting = gcc.run(4, endpoint_id=endpoint, function_id=gcc.register_function(slow))
+waiting = gcc.run(5, endpoint_id=endpoint, function_id=gcc.register_function(slow))
 try:
     gcc.get_result(waiting)
     say("pending", "not pending")
 except TaskPending:
     say("pending", True)
-while gcc.get_endpoint_status(endpoint)["details"]["idle_workers"] != 3:
+busy = 0
+while busy == 0 and gcc.get_task(waiting)["pending"]:
+    details = gcc.get_endpoint_status(endpoint)["details"]
+    busy = details["total_workers"] - details["idle_workers"]
     time.sleep(0.2)
+say("busy", busy)
 batch = gcc.create_batch()
 for n in range(5):
     batch.add(function, args=(n,), kwargs={"b": 10})

@@ -127,6 +127,8 @@ test("domains and the time of the login come from its claims; an email that nobo
 		const pretended = { preferred_username: "eve", email: "eve@uni.edu", email_verified: false };
 		expect(await loginOf(pretended)).toEqual({ domains: [], service: false, atMs: undefined });
 		expect(await loginOf({ preferred_username: "eve@clients" })).toMatchObject({ domains: [] });
+		const long = `${"e".repeat(248)}@uni.edu.evil.org`;
+		expect(await loginOf({ preferred_username: long, email: long })).toMatchObject({ domains: ["uni.edu.evil.org"] });
 	} finally {
 		await campus.close();
 		server.close();

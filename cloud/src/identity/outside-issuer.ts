@@ -99,8 +99,10 @@ export function openOutsideIssuer({ db, config, log, now }: Options): OutsideIss
 
 	/** An email that the issuer itself says nobody has proved to own counts for nothing. */
 	function loginOf(claims: JWTPayload): Login {
-		const username = text(claims, config.claims?.username ?? "preferred_username");
-		const email = claims.email_verified === false ? "" : text(claims, config.claims?.email ?? "email");
+		// Whole: what is left of a cut one may end in another domain.
+		const whole = (name: string): string => (typeof claims[name] === "string" ? claims[name] : "");
+		const username = whole(config.claims?.username ?? "preferred_username");
+		const email = claims.email_verified === false ? "" : whole(config.claims?.email ?? "email");
 		const { auth_time: at } = claims;
 		return {
 			domains: domainsOf(username, email),
