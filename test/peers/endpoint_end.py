@@ -17,7 +17,7 @@ def say(name, value):
     print(name, json.dumps(value), flush=True)
 
 
-say("allowed", gcc.get_allowed_functions(endpoint).data)
+say("allowed", gcc.get_allowed_functions(endpoint))
 with Executor(endpoint_id=endpoint, client=gcc) as executor:
     say("permitted", executor.submit_to_registered_function(allowed, (directory, 7)).result(90))
 try:

@@ -31,6 +31,7 @@ import {
 	deleteUserEndpoints,
 	ensureUserEndpoint,
 	findUserEndpoint,
+	forgetStartError,
 	markAsked,
 	markEnded,
 	noteLosses,
@@ -73,6 +74,8 @@ const commandAgainMs = 5_000;
 const commandExpiresMs = 120_000;
 /** Before one that has not checked in is asked for again. */
 const askAgainMs = 90_000;
+/** What the public interface's daemon says while one of the same name ends what it runs, as after its manager's death. */
+const stillEnding = /another instance of this endpoint is running/i;
 const missedHeartbeats = 3;
 const defaultHeartbeatMs = 30_000;
 const endedTogether = 500;
@@ -125,10 +128,13 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 			await news.next(lookAgainMs);
 			const now = await findUserEndpoint(database, row.id);
 			if (now === undefined || (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore)) return;
-			if (now.start_error !== null)
-				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
-					args: [row.endpoint_id, row.id],
-				});
+			if (now.start_error !== null) {
+				if (!stillEnding.test(now.start_error))
+					throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
+						args: [row.endpoint_id, row.id],
+					});
+				await forgetStartError(database, row.id);
+			}
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
 	}

@@ -79,6 +79,11 @@ export async function recordStartError(session: Session, id: EndpointId, error: 
 	await session.query("update user_endpoints set start_error = $2, active = false where id = $1", [id, error]);
 }
 
+/** What it said holds no longer: it is told again. */
+export async function forgetStartError(session: Session, id: EndpointId): Promise<void> {
+	await session.query("update user_endpoints set start_error = null where id = $1", [id]);
+}
+
 /** Marks user endpoints as seen now; unknown ones are ignored. No user endpoint twice. */
 export async function recordUserHeartbeats(session: Session, heartbeats: readonly Heartbeat[]): Promise<void> {
 	await session.prepared(
