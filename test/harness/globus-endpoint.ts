@@ -152,8 +152,12 @@ export class GlobusEndpoint {
 		});
 	}
 
-	/** `start`, or `restart`, which ends the one that runs; resolves when the cloud has it online. */
+	/** `start`, or `restart`, which ends the one that runs; resolves when the new one has registered and is online. */
 	async start(verb: "start" | "restart" = "start"): Promise<void> {
+		const log = join(this.directory, "endpoint.log");
+		const registrations = (): number =>
+			existsSync(log) ? readFileSync(log, "utf8").split("Core Endpoint begins").length : 1;
+		const before = registrations();
 		this.#process = new LoggedProcess(
 			"globus-compute-endpoint",
 			// When it stops it ends its whole process group, which must not be the tests'.
@@ -163,6 +167,10 @@ export class GlobusEndpoint {
 			this.#user.home,
 			accountOf(this.#user),
 		);
+		while (registrations() === before) {
+			if (this.process.ended) throw new Error(this.logs());
+			await new Promise((resolve) => setTimeout(resolve, 100));
+		}
 		await this.untilStatus("online");
 	}
 

@@ -10,7 +10,7 @@ import { TestCloud } from "../harness/cloud.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { GlobusEndpoint, globusEndpointPackage, threadTemplate } from "../harness/globus-endpoint.ts";
 import { pythonEnvironment } from "../harness/python.ts";
-import { median, percentile } from "./figures.ts";
+import { markdown, median, percentile, whole } from "./figures.ts";
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL("./globus_no_op.py", import.meta.url));
@@ -39,6 +39,29 @@ export interface GlobusRun {
 	/** In a round. */
 	readonly tasks: number;
 	readonly figures: readonly GlobusFigures[];
+}
+
+/** Endpoints as rows; ours first, and how many times theirs it is. */
+export function globusTableOf({ version, tasks, figures }: GlobusRun): string {
+	const names = Object.keys(globusEndpoints) as GlobusEndpointName[];
+	const clients = Object.keys(globusClients) as GlobusClient[];
+	const of = (client: GlobusClient, endpoint: GlobusEndpointName): GlobusFigures | undefined =>
+		figures.find((row) => row.client === client && row.endpoint === endpoint);
+	const titles = clients.flatMap((client) => [
+		`${globusClients[client]}: tasks/s`,
+		"times",
+		`${globusClients[client]}: one at a time, p50 (ms)`,
+	]);
+	const rows = names.map((endpoint) => [
+		globusEndpoints[endpoint],
+		...clients.flatMap((client) => {
+			const found = of(client, endpoint);
+			if (found === undefined) return ["–", "–", "–"];
+			const times = (of(client, "errand")?.tasksPerS ?? Number.NaN) / found.tasksPerS;
+			return [whole(found.tasksPerS), times.toFixed(1), whole(found.latencyP50Ms)];
+		}),
+	]);
+	return markdown([[`endpoint (${whole(tasks)} Python no-ops, 2 workers, ${version})`, ...titles], ...rows]);
 }
 
 const tasks = 2_000;
