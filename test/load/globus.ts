@@ -15,16 +15,16 @@ import { markdown, median, percentile, whole } from "./figures.ts";
 const run = promisify(execFile);
 const program = fileURLToPath(new URL("./globus_no_op.py", import.meta.url));
 
-export const globusClients = { python: "Globus Compute's SDK", typescript: "Errand's SDK" } as const;
-export type GlobusClient = keyof typeof globusClients;
-export const globusEndpoints = {
+const globusClients = { python: "Globus Compute's SDK", typescript: "Errand's SDK" } as const;
+type GlobusClient = keyof typeof globusClients;
+const globusEndpoints = {
 	errand: "Errand's",
 	processes: "Globus Compute's, its default engine",
 	threads: "Globus Compute's, ThreadPoolEngine",
 } as const;
-export type GlobusEndpointName = keyof typeof globusEndpoints;
+type GlobusEndpointName = keyof typeof globusEndpoints;
 
-export interface GlobusFigures {
+interface GlobusFigures {
 	readonly client: GlobusClient;
 	readonly endpoint: GlobusEndpointName;
 	/** No-op Python tasks a second, submit to last settled future: the median round. */
@@ -32,6 +32,8 @@ export interface GlobusFigures {
 	readonly roundsTasksPerS: readonly number[];
 	/** One warm task at a time, in milliseconds. */
 	readonly latencyP50Ms: number;
+	/** CPU time of the client's process for one task of a round, in microseconds: what it cannot be faster than. */
+	readonly clientCpuUs: number;
 }
 
 export interface GlobusRun {
@@ -41,30 +43,24 @@ export interface GlobusRun {
 	readonly figures: readonly GlobusFigures[];
 }
 
-/** Endpoints as rows; ours first, and how many times theirs it is. */
+/** Who submits and who runs, as rows; `ours` is how many times theirs ours is, with the same client. */
 export function globusTableOf({ version, tasks, figures }: GlobusRun): string {
-	const names = Object.keys(globusEndpoints) as GlobusEndpointName[];
-	const clients = Object.keys(globusClients) as GlobusClient[];
-	const of = (client: GlobusClient, endpoint: GlobusEndpointName): GlobusFigures | undefined =>
-		figures.find((row) => row.client === client && row.endpoint === endpoint);
-	const titles = clients.flatMap((client) => [
-		`${globusClients[client]}: tasks/s`,
-		"times",
-		`${globusClients[client]}: one at a time, p50 (ms)`,
-	]);
-	const rows = names.map((endpoint) => [
-		globusEndpoints[endpoint],
-		...clients.flatMap((client) => {
-			const found = of(client, endpoint);
-			if (found === undefined) return ["–", "–", "–"];
-			const times = (of(client, "errand")?.tasksPerS ?? Number.NaN) / found.tasksPerS;
-			return [whole(found.tasksPerS), times.toFixed(1), whole(found.latencyP50Ms)];
-		}),
-	]);
-	return markdown([[`endpoint (${whole(tasks)} Python no-ops, 2 workers, ${version})`, ...titles], ...rows]);
+	const rows = figures.map(({ client, endpoint, tasksPerS, latencyP50Ms, clientCpuUs }) => {
+		const ours = figures.find((row) => row.client === client && row.endpoint === "errand")?.tasksPerS ?? Number.NaN;
+		return [
+			globusClients[client],
+			globusEndpoints[endpoint],
+			whole(tasksPerS),
+			(ours / tasksPerS).toFixed(1),
+			whole(latencyP50Ms),
+			whole(clientCpuUs),
+		];
+	});
+	const titles = ["endpoint, 2 workers", "tasks/s", "ours", "one at a time, p50 (ms)", "client's CPU per task (µs)"];
+	return markdown([[`client (${whole(tasks)} Python no-ops; packages ${version})`, ...titles], ...rows]);
 }
 
-const tasks = 2_000;
+const tasks = 4_000;
 const rounds = 3;
 /** Each takes up to a second where a poll is in the way. */
 const singles = 20;
@@ -79,13 +75,17 @@ const processTemplate = `engine:
 heartbeat_period: 5
 `;
 
-type Measured = Pick<GlobusFigures, "roundsTasksPerS"> & { readonly latenciesMs: readonly number[] };
+type Measured = Pick<GlobusFigures, "roundsTasksPerS" | "clientCpuUs"> & { readonly latenciesMs: readonly number[] };
 
 async function byPython(interpreter: string, id: string, environment: NodeJS.ProcessEnv): Promise<Measured> {
 	const words = [program, id, ...[tasks, rounds, singles].map(String)];
 	const { stdout } = await run(interpreter, words, { env: environment, timeout: timeLimitMs });
-	const said = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { rounds: number[]; latenciesMs: number[] };
-	return { roundsTasksPerS: said.rounds, latenciesMs: said.latenciesMs };
+	const said = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as {
+		rounds: number[];
+		latenciesMs: number[];
+		cpuUs: number;
+	};
+	return { roundsTasksPerS: said.rounds, latenciesMs: said.latenciesMs, clientCpuUs: said.cpuUs };
 }
 
 const identity = python<[number], number>({ source: "def identity(x):\n    return x\n", name: "identity" });
@@ -95,18 +95,20 @@ async function byTypescript(executor: Executor): Promise<Measured> {
 		Promise.all(Array.from({ length: count }, (_, i) => executor.submit(identity, i)));
 	await finish(200);
 	const roundsTasksPerS: number[] = [];
+	const cpu = process.cpuUsage();
 	for (let round = 0; round < rounds; round++) {
 		const begun = performance.now();
 		await finish(tasks);
 		roundsTasksPerS.push((tasks / (performance.now() - begun)) * 1000);
 	}
+	const { user, system } = process.cpuUsage(cpu);
 	const latenciesMs: number[] = [];
 	for (let i = 0; i < singles; i++) {
 		const begun = performance.now();
 		await executor.submit(identity, i);
 		latenciesMs.push(performance.now() - begun);
 	}
-	return { roundsTasksPerS, latenciesMs };
+	return { roundsTasksPerS, latenciesMs, clientCpuUs: (user + system) / (rounds * tasks) };
 }
 
 /** Resolves to a sentence when Globus Compute's packages cannot be had or do not run here. */
@@ -134,9 +136,9 @@ export async function measureGlobus(): Promise<GlobusRun | string> {
 				["python", await byPython(environment.python, id, peer.environment)],
 				["typescript", await byTypescript(executor)],
 			] as const;
-			for (const [client, { roundsTasksPerS, latenciesMs }] of measured)
+			for (const [client, { roundsTasksPerS, latenciesMs, clientCpuUs }] of measured)
 				figures.push({
-					...{ client, endpoint, roundsTasksPerS },
+					...{ client, endpoint, roundsTasksPerS, clientCpuUs },
 					tasksPerS: median(roundsTasksPerS),
 					latencyP50Ms: percentile(latenciesMs, 50),
 				});
@@ -160,5 +162,6 @@ export async function measureGlobus(): Promise<GlobusRun | string> {
 	peer.write("user_config_template.yaml.j2", threadTemplate);
 	await peer.start();
 	await measure("threads", peer.id);
+	figures.sort((a, b) => a.client.localeCompare(b.client));
 	return { version: globusEndpointPackage.split("==")[1] ?? "", tasks, figures };
 }

@@ -25,14 +25,15 @@ with Executor(endpoint_id=endpoint, client=Client(), api_burst_limit=8, api_burs
             future.result()
 
     finish(200)
-    rates = []
+    rates, cpu = [], time.process_time()
     for _ in range(rounds):
         begun = time.perf_counter()
         finish(tasks)
         rates.append(tasks / (time.perf_counter() - begun))
+    cpu = time.process_time() - cpu
     latencies = []
     for i in range(singles):
         begun = time.perf_counter()
         executor.submit(identity, i).result()
         latencies.append((time.perf_counter() - begun) * 1000)
-print(json.dumps({"rounds": rates, "latenciesMs": latencies}))
+print(json.dumps({"rounds": rates, "latenciesMs": latencies, "cpuUs": cpu * 1e6 / (rounds * tasks)}))

@@ -125,6 +125,18 @@ describe.each(deploymentNames)("NEW-29: the field's SDK, the %s deployment, the 
 			expect(said("htex.resources")).toEqual(["TaskExecutionFailed", expect.stringContaining("cores")]);
 		});
 
+		test("a worker of its default engine that is killed in a task: the task fails, and says by what", async () => {
+			const { client, id } = endpoint;
+			const source = "def die():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n";
+			const die = python<[], never>({ name: "die", source });
+			const fn = await client.registerFunction({ function_name: "die", function_code: await die.code() });
+			const tasks = { [fn]: [die.packArguments([])] };
+			const submitted = await client.submit(id, { tasks, user_endpoint_config: { engine: "htex" } });
+			const [task = ""] = submitted.tasks[fn] ?? [];
+			await expect.poll(async () => (await client.getTask(task)).state, { timeout: 50_000 }).toBe("failed");
+			expect((await client.getTask(task)).failure?.message).toContain("WorkerLost");
+		}, 60_000);
+
 		test("GC-10: its MPI engine starts the ranks asked for with a real mpiexec", () => {
 			const [type, code, stdout] = said("mpi") as [string, number, string];
 			expect([type, code]).toEqual(["ShellResult", 0]);
@@ -186,6 +198,9 @@ def wait(directory, n):
 		await executor.close();
 	}, 120_000);
 
+	// What follows is the same whatever the broker is.
+	if (deploymentName !== "embedded") return;
+
 	test("NEW-7: a manager that is killed and started again: what it had is sent again, and what ran twice counts once", async () => {
 		const { futures, started, go, executor } = await sixOnTheWay("restarted");
 		const refusals = (): number => endpoint.read("endpoint.log").match(/Command return code: 73/g)?.length ?? 0;
@@ -219,10 +234,11 @@ def wait(directory, n):
 		});
 	}, 120_000);
 
-	if (deploymentName !== "embedded") return;
-
 	test("stopped from afar by its own command, it ends, is refused with 423 while it is locked, and is deleted by the SDK", async () => {
-		await endpoint.command("stop", "--remote", endpoint.name);
+		// It waits as long for the daemon as that waits for its last heartbeat, which is refused by then; either may win.
+		await endpoint
+			.command("stop", "--remote", endpoint.name)
+			.catch((error: Error) => expect(error.message).toContain("Encountered timeout"));
 		await endpoint.process.exit();
 		await endpoint.untilStatus("offline");
 		await expect(endpoint.start()).rejects.toThrow(/locked until/);
