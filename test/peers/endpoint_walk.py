@@ -32,6 +32,13 @@ def fails(word):
     raise ValueError("no such word: " + word)
 
 
+def dies():
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def where():
     import os
     import threading
@@ -64,15 +71,26 @@ def until_ended(ids):
     return [results[id] for id in ids]
 
 
-def submit_with(config):
+def words_of(failing):
+    """What a task that fails says, when it has."""
+    while True:
+        try:
+            return gcc.get_result(failing)
+        except TaskPending:
+            time.sleep(0.2)
+        except TaskExecutionFailed as error:
+            return str(error)
+
+
+def submit_with(config, function, *args):
     batch = gcc.create_batch(user_endpoint_config=config)
-    batch.add(function, args=(1,))
-    return gcc.batch_run(endpoint, batch)
+    batch.add(function, args=args)
+    return gcc.batch_run(endpoint, batch)["tasks"][function][0]
 
 
 function = gcc.register_function(add)
-say("refused.value", refusal(lambda: submit_with({"workers": "many"})))
-say("refused.engine", refusal(lambda: submit_with({"engine": "none"})))
+say("refused.value", refusal(lambda: submit_with({"workers": "many"}, function, 1)))
+say("refused.engine", refusal(lambda: submit_with({"engine": "none"}, function, 1)))
 
 with Executor(**often) as executor:
     sums = [executor.submit(add, n, b=n) for n in range(20)]
@@ -106,20 +124,14 @@ for n in range(150):
 made = gcc.batch_run(endpoint, batch)
 say("batch", [task["result"] for task in until_ended(made["tasks"][function])])
 bad = gcc.run("x", endpoint_id=endpoint, function_id=gcc.register_function(fails))
-while True:
-    try:
-        say("bad", gcc.get_result(bad))
-        break
-    except TaskPending:
-        time.sleep(0.2)
-    except TaskExecutionFailed as error:
-        say("bad", str(error))
-        break
+say("bad", words_of(bad))
 say("status", gcc.get_endpoint_status(endpoint))
 say("metadata", gcc.get_endpoint_metadata(endpoint))
 say("allowed", gcc.get_allowed_functions(endpoint))
 
 if extent == "whole":
+    # Its workers are looked after every half minute: asked first, heard last.
+    lost = submit_with({"engine": "htex"}, gcc.register_function(dies))
     hardware = gcc.get_worker_hardware_details(endpoint)
     with Executor(**often, user_endpoint_config={"engine": "htex"}) as executor:
         futures = [executor.submit(add, n, b=n) for n in range(8)]
@@ -140,3 +152,4 @@ if extent == "whole":
         say("mpi.nothing", failure(executor.submit(add, 1)))
     until_ended([hardware])
     say("hardware", gcc.get_result(hardware))
+    say("lost", words_of(lost))
