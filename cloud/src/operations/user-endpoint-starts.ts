@@ -20,6 +20,7 @@ import { accountById } from "../store/identity.ts";
 import type { Ending } from "../store/results.ts";
 import {
 	findUserEndpoint,
+	forgetStartError,
 	markAsked,
 	noteLosses,
 	setUserJournal,
@@ -53,6 +54,8 @@ const lookAgainMs = 1_000;
 const commandAgainMs = 5_000;
 /** The public interface's managers refuse older commands after 180 s. */
 const commandExpiresMs = 120_000;
+/** What the public interface's daemon says while one of the same name ends what it runs, as after its manager's death. */
+const stillEnding = /another instance of this endpoint is running/i;
 const endedTogether = 500;
 
 export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointStarts {
@@ -102,10 +105,12 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			const now = await findUserEndpoint(database, row.id);
 			if (now?.access !== true) throw withoutManager(row);
 			if (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore) return;
-			if (now.start_error !== null)
+			if (now.start_error === null) continue;
+			if (!stillEnding.test(now.start_error))
 				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
 					args: [row.endpoint_id, row.id],
 				});
+			await forgetStartError(database, row.id);
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
 	}

@@ -159,6 +159,11 @@ export async function recordStartError(
 	return rowCount === 1;
 }
 
+/** What it said holds no longer: it is told again. */
+export async function forgetStartError(session: Session, id: EndpointId): Promise<void> {
+	await session.query("update user_endpoints set start_error = null where id = $1", [id]);
+}
+
 /** Marks user endpoints as seen now, and returns which; unknown ones, and those without access, are ignored. No user endpoint twice. */
 export async function recordUserHeartbeats(
 	session: Session,
