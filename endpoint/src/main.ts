@@ -25,10 +25,12 @@ import { AnswerFault } from "./sites/site.ts";
 import { sitesFolder } from "./sites/site-files.ts";
 import { survey, thisMachine } from "./sites/survey.ts";
 import { doctor } from "./verbs/doctor.ts";
+import { isManagerDirectory, manage } from "./verbs/manage.ts";
 import { pause, resume } from "./verbs/pause.ts";
 import type { Place } from "./verbs/place.ts";
 import { run } from "./verbs/run.ts";
 import { script } from "./verbs/script.ts";
+import { serveUser } from "./verbs/serve-user.ts";
 
 const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
        errand-endpoint survey NAME [--site SITE] [--scheduler WORD] [--detect]
@@ -120,6 +122,7 @@ async function main(argv: readonly string[]): Promise<number> {
 	const place: Place = {
 		directory,
 		version: version(),
+		mainFile,
 		managerProgram: managerProgram(mainFile, process.env),
 		openScheduler,
 	};
@@ -130,7 +133,10 @@ async function main(argv: readonly string[]): Promise<number> {
 	const sites = sitesFolder(mainFile, process.env);
 	switch (verb) {
 		case "run":
-			return await run(place);
+			return isManagerDirectory(directory) ? await manage(place) : await run(place);
+		case "serve-user":
+			// Not in the usage: only a manager endpoint starts it, with all it needs on standard input.
+			return await serveUser(where, place);
 		case "script":
 			return await script(place, values.queue);
 		case "render": {

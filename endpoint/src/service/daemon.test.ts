@@ -176,7 +176,7 @@ describe("the daemon with a real manager and real workers", () => {
 		await running();
 		cloud.leaseHolder = newId();
 		const error = await daemon.ending;
-		expect(error?.message).toBe("held by node7 (process 42)");
+		expect(error).toMatchObject({ message: "held by node7 (process 42)" });
 		await daemon.stop();
 		const scheduler = openLocalScheduler({ directory, log: silentLogger });
 		const jobs = await scheduler.listOurs();

@@ -20,6 +20,7 @@ const requestTimeoutMs = 30_000;
 const firstWaitMs = 200;
 const longestWaitMs = 20_000;
 
+const owned = z.object({ owner_id: z.uuid() });
 const problem = z.object({ code: z.string(), detail: z.string() });
 
 export interface CloudClient {
@@ -29,6 +30,8 @@ export interface CloudClient {
 	releaseLease(request: z.input<typeof leaseRequest>, signal: AbortSignal): Promise<void>;
 	/** Tries until the cloud answers. */
 	register(registration: EndpointRegistration, signal: AbortSignal): Promise<EndpointRegistered>;
+	/** The account that the endpoint belongs to. Tries until the cloud answers. */
+	ownerId(signal: AbortSignal): Promise<string>;
 	/** The cloud's version document, without credentials: for the doctor. One try. */
 	version(signal: AbortSignal): Promise<unknown>;
 	readonly blobs: BlobRemote;
@@ -114,6 +117,11 @@ export function openCloudClient(credentials: Credentials, nowMs: () => number, l
 				const path = `/v3/endpoints/${credentials.endpointId}`;
 				const response = await request({ method: "PUT", path, json: body, timeoutMs: requestTimeoutMs }, signal);
 				return endpointRegistered.parse(await response.json());
+			}),
+		ownerId: (signal) =>
+			patiently("the endpoint's owner", signal, async () => {
+				const response = await request({ method: "GET", path: endpointPath, timeoutMs: requestTimeoutMs }, signal);
+				return owned.parse(await response.json()).owner_id;
 			}),
 		async version(signal) {
 			const response = await fetch(`${credentials.cloudUrl}/v2/version`, {

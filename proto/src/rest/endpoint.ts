@@ -139,6 +139,8 @@ export const endpointStatusDetails = z.object({
 	scheduler: z.string(),
 	errand_version: z.string(),
 	hostname: z.string(),
+	/** Of a manager: how many of its user endpoints run. */
+	user_endpoints: z.int().optional(),
 	/** What is wrong, for people; absent when all is well. */
 	trouble: z.string().optional(),
 	/** Why no block is submitted until somebody resumes the endpoint; absent when it is not paused. */
