@@ -95,6 +95,7 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"GET /v1/functions": { path: "/v1/functions?limit=10" },
 		"GET /v1/endpoints": { path: "/v1/endpoints" },
 		"GET /v1/endpoints/{endpoint}": { path: "/v1/endpoints/ep1" },
+		"GET /v1/endpoints/{endpoint_id}/user-endpoints": { path: `/v1/endpoints/${endpoint}/user-endpoints?limit=10` },
 		"POST /v1/endpoints/{endpoint_id}/key": { path: `/v1/endpoints/${endpoint}/key` },
 		"PUT /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },
 		"DELETE /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },

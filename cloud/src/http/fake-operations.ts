@@ -217,6 +217,10 @@ export function createFakeOperations(): FakeOperations {
 			called("listSharedEndpoints");
 			return [];
 		},
+		async listUserEndpoints(_caller, id) {
+			called("listUserEndpoints", id);
+			return { items: [], next_cursor: null };
+		},
 		async shareEndpoint(caller, id, input) {
 			called("shareEndpoint", id, input);
 			const { account, group, ...limits } = input;

@@ -31,6 +31,7 @@ import type {
 	TaskDocument,
 	TaskSummary,
 	taskOutput,
+	UserEndpointSummary,
 } from "@errand/proto/rest";
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
@@ -92,6 +93,9 @@ export interface Operations {
 	makeEndpointKey(caller: Caller, id: EndpointId): Promise<EndpointKey>;
 	takeLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<Lease>;
 	releaseLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<void>;
+
+	/** Of a manager, the newest first: all for its owner and administrators, everybody else's own. */
+	listUserEndpoints(caller: Caller, id: EndpointId, request: PageRequest): Promise<Page<UserEndpointSummary>>;
 
 	/** Lets an account, or a group that the caller is in, submit there; again for the same: changes the limits. */
 	shareEndpoint(caller: Caller, id: EndpointId, input: z.output<typeof endpointSharing>): Promise<EndpointShare>;

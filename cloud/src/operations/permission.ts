@@ -3,6 +3,9 @@ import { Fault, type FaultCode } from "@errand/proto";
 import type { Caller } from "../policy/caller.ts";
 import { type Action, may, type Thing } from "../policy/policy.ts";
 
+const ofManager = (name: string): string =>
+	`Endpoint ${name} is a user endpoint: only the process that its manager starts may be it`;
+
 const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) => string] } = {
 	"function.register": ["FORBIDDEN", () => "an endpoint's key cannot register functions; log in as its owner"],
 	"function.read": ["FUNCTION_ACCESS_FORBIDDEN", (name) => `Unauthorized access to function ${name}`],
@@ -27,6 +30,13 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 	"endpoint.unshare": [
 		"ENDPOINT_ACCESS_FORBIDDEN",
 		(name) => `Whom endpoint ${name} is shared with is not yours to see`,
+	],
+	"user-endpoint.register": ["ENDPOINT_ACCESS_FORBIDDEN", ofManager],
+	"user-endpoint.lease": ["ENDPOINT_ACCESS_FORBIDDEN", ofManager],
+	"user-endpoint.list": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"user-endpoint.list-all": [
+		"ENDPOINT_ACCESS_FORBIDDEN",
+		(name) => `What endpoint ${name} runs for others is not yours to see`,
 	],
 	"account-group.create": ["FORBIDDEN", () => "an endpoint's key cannot make groups; log in as its owner"],
 	"account-group.list": ["FORBIDDEN", () => "an endpoint's key is in no group; log in as its owner"],

@@ -19,7 +19,7 @@ import {
 import type { Submitted, submission } from "@errand/proto/rest";
 import { Runtime } from "@errand/proto/wire";
 import type * as z from "zod";
-import { endpointKindOf } from "../endpoint-kind.ts";
+import { endpointKindOf, isOurs } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { type Invitation, inImage } from "../policy/share.ts";
 import { stateWord } from "../results/documents.ts";
@@ -192,8 +192,8 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
 		await requireFunctions(caller, endpoint, invitation, ids);
 		const payloads = await toPayloads(caller, input.tasks);
-		if (endpointKindOf(endpoint.registration) !== "errand") await checkForPublicEndpoint(endpoint, payloads);
-		const userEndpoint = await userEndpoints.forSubmit(caller, endpoint, input);
+		if (!isOurs(endpointKindOf(endpoint.registration))) await checkForPublicEndpoint(endpoint, payloads);
+		const receiver = await userEndpoints.forSubmit(caller, endpoint, input);
 		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
 		let group =
 			groupOf(input) ?? (submissionKey === null ? newId<TaskGroupId>() : derivedId<TaskGroupId>(submissionKey, -1));
@@ -206,7 +206,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group,
 			endpoint: id,
-			userEndpoint,
+			...receiver,
 			owner: caller.accountId,
 			resources: resourcesOf(input.resource_specification ?? null, invitation),
 			resultSerializers: input.result_serializers ?? (isPeer(input) ? peerResultSerializers : null),
@@ -248,7 +248,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group: row.group_id,
 			endpoint: row.endpoint_id,
-			userEndpoint: row.user_endpoint_id && (await userEndpoints.again(endpoint, row.user_endpoint_id)),
+			...(await userEndpoints.again(endpoint, row.user_endpoint_id)),
 			owner: row.owner_id,
 			resources: resourcesOf(row.resources, invitation),
 			resultSerializers: row.result_serializers,

@@ -27,10 +27,10 @@ export function openSweeper(
 
 	async function askAgain(): Promise<void> {
 		const overdue = await overdueCancellations(database, cancelAgainMs, 10 * rowsPerStatement);
-		for (const [endpoint, rows] of Map.groupBy(overdue, (row) => row.endpoint_id))
+		for (const [daemon, rows] of Map.groupBy(overdue, (row) => row.daemon_id))
 			await askToCancel(
 				ports,
-				endpoint,
+				daemon,
 				rows.map((row) => row.id),
 			);
 	}

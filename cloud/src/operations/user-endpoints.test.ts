@@ -231,7 +231,8 @@ test("HQ-8: a task whose process is lost again and again is given up, with a sen
 	const { userEndpoint, task } = await started();
 	for (let losses = 1; losses <= 3; losses++) {
 		await cloud.database.query(
-			"update user_endpoints set last_seen_at = now() - interval '1 hour', asked_at = now() - interval '2 hours'",
+			`update user_endpoints set last_seen_at = now() - interval '1 hour', asked_at = now() - interval '2 hours',
+				heartbeat_period_ms = 1`,
 		);
 		await cloud.sweep(new Date());
 		await asked(1 + losses);

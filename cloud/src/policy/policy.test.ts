@@ -56,6 +56,10 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"endpoint.share": ["owner", "endpointAdmin"],
 	"endpoint.unshare": ["owner", "admin", "operator", "endpointAdmin"],
 	"endpoint.clear": ["owner", "admin", "operator", "endpointAdmin"],
+	"user-endpoint.register": ["key"],
+	"user-endpoint.lease": ["key"],
+	"user-endpoint.list": ["owner", "admin", "operator", "endpointAdmin"],
+	"user-endpoint.list-all": ["owner", "admin", "operator", "endpointAdmin"],
 	"account-group.create": accounts,
 	"account-group.list": accounts,
 	"account-group.read": ["admin", "operator"],
@@ -84,7 +88,10 @@ describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action
 
 /** What else lets somebody in: the fact, and to what it opens the door for every account. */
 const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readonly opens: readonly Action[] } } = {
-	"is public": { thing: { public: true }, opens: ["function.read", "function.use", "endpoint.read"] },
+	"is public": {
+		thing: { public: true },
+		opens: ["function.read", "function.use", "endpoint.read", "user-endpoint.list"],
+	},
 	"is for a group that they are in": {
 		thing: { membership: "member" },
 		opens: ["function.read", "function.use", "account-group.read"],
@@ -93,8 +100,8 @@ const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readon
 		thing: { membership: "admin" },
 		opens: ["function.read", "function.use", "account-group.read", "account-group.change", "account-group.leave"],
 	},
-	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit"] },
-	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit"] },
+	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list"] },
+	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list"] },
 	"was lent to them": { thing: { lent: true }, opens: ["function.use"] },
 };
 

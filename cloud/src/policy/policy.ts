@@ -55,6 +55,12 @@ export const allowed = {
 	// Also what guests have submitted: it is in the way of whoever deletes the endpoint.
 	"endpoint.clear": ["owner", "endpoint-admin", "admin"],
 	"endpoint.unshare": ["owner", "endpoint-admin", "admin"],
+	// Not its owner: who has the owner's token need not be a process of the owner's account at that machine.
+	"user-endpoint.register": ["own-endpoint"],
+	"user-endpoint.lease": ["own-endpoint"],
+	// Of one endpoint. Those that may list, and not all, are told of their own.
+	"user-endpoint.list": ["owner", "endpoint-admin", "public", "guest", "mapped", "admin"],
+	"user-endpoint.list-all": ["owner", "endpoint-admin", "admin"],
 	"account-group.create": ["account"],
 	"account-group.list": ["account"],
 	"account-group.read": ["member", "admin"],

@@ -73,15 +73,27 @@ export async function openIntake(ports: {
 			const { endpoint_id: claimed, global_state: state } = decode(() =>
 				decodeMessage("ep_status_report", delivery.body),
 			);
-			if (claimed !== endpoint) throw new RangeError(`a heartbeat of endpoint ${claimed}`);
+			const about = claimed === endpoint ? endpoint : await ofManager(endpoint, claimed, state);
 			// An error text is about one start that failed; under a manager's own id it says nothing about the manager.
 			if (typeof state.error === "string") {
-				log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
-				await recordStartError(database, endpoint, state.error.slice(0, startErrorCharacters));
+				log.warn({ endpoint: about, error: state.error }, "an endpoint reports a fault");
+				if (about === endpoint) await recordStartError(database, endpoint, startErrorOf(state.error));
 			} else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
-			events.emit("endpoint:heartbeat", { endpoint, state });
+			events.emit("endpoint:heartbeat", { endpoint: about, state });
 		},
 	};
+
+	/** A manager of ours may say of its own user endpoints that they failed to start, and nothing else. */
+	async function ofManager(manager: EndpointId, claimed: string, state: { error?: unknown }): Promise<EndpointId> {
+		const id = parseId<EndpointId>(claimed);
+		if (
+			id === undefined ||
+			typeof state.error !== "string" ||
+			!(await recordStartError(database, id, startErrorOf(state.error), manager))
+		)
+			throw new RangeError(`a heartbeat of endpoint ${claimed}`);
+		return id;
+	}
 
 	async function handle(queue: Queue, delivery: Delivery): Promise<void> {
 		const id = delivery.routingKey.slice(0, delivery.routingKey.indexOf("."));
@@ -144,6 +156,7 @@ function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
 
 /** Of a start's fault; it is for people. */
 const startErrorCharacters = 8_000;
+const startErrorOf = (error: string): string => error.slice(0, startErrorCharacters);
 const defaultPeriodS = 30;
 /** It is kept, and told with every list of endpoints; one with as many blocks and demands as are told has some 150 KiB. */
 const stateLimitBytes = 256 * 1024;

@@ -107,7 +107,7 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 		const told: Told[] = [];
 		for (const { report, endpoint, task } of others) {
 			const row = rows.get(task);
-			if (row?.endpoint_id !== endpoint) continue;
+			if (row?.sender_id !== endpoint) continue;
 			if (report.event.case === "output") {
 				const chunk = toChunk(task, report.event.value);
 				if (chunk !== undefined) chunks.push(chunk);
@@ -165,13 +165,13 @@ interface Step {
  * out. A final state is never reported: the result says it.
  */
 function legalSteps(
-	row: Pick<ReportedTask, "state" | "endpoint_id">,
+	row: Pick<ReportedTask, "state" | "sender_id">,
 	items: readonly { report: Report; endpoint: EndpointId }[],
 ): Step[] {
 	const steps: Step[] = [];
 	let at = stateWord(row.state);
 	for (const { report, endpoint } of items) {
-		if (endpoint !== row.endpoint_id || report.event.case !== "state") continue;
+		if (endpoint !== row.sender_id || report.event.case !== "state") continue;
 		const change = report.event.value;
 		const to = taskStateFromWire(change.state);
 		if (to === undefined || isFinal(to) || !mayFollow(at, to)) continue;

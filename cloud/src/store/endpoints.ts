@@ -1,4 +1,4 @@
-/** Statements about endpoints: registration, lease, heartbeat. */
+/** Statements about endpoints: registration, heartbeat. */
 import type { AccountId, EndpointId, FunctionId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
@@ -121,42 +121,6 @@ export async function lockEndpoint(session: Session, id: EndpointId, forMs: numb
 		[id, forMs],
 	);
 	return rows[0]?.locked_until;
-}
-
-export interface LeaseRow {
-	lease_epoch: bigint;
-	lease_holder: string;
-	lease_host: string;
-	lease_pid: number;
-	lease_expires_at: Date;
-}
-
-/**
- * Takes or renews, in one statement: free, run out, held by the same holder, or by the one that the caller knows dead.
- * Undefined when somebody else holds it. Only a new holder gets a new epoch.
- */
-export async function takeLease(
-	session: Session,
-	id: EndpointId,
-	claim: { holder: string; host: string; pid: number; replaces: string | null; ttlMs: number },
-): Promise<LeaseRow | undefined> {
-	const { rows } = await session.query<LeaseRow>(
-		`update endpoints set
-			lease_epoch = lease_epoch + case when lease_holder = $2 then 0 else 1 end,
-			lease_holder = $2, lease_host = $3, lease_pid = $4, lease_expires_at = now() + $6 * interval '1 millisecond'
-		where id = $1 and deleted_at is null
-			and (lease_holder is null or lease_holder = $2 or lease_holder = $5 or lease_expires_at < now())
-		returning lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at`,
-		[id, claim.holder, claim.host, claim.pid, claim.replaces, claim.ttlMs],
-	);
-	return rows[0];
-}
-
-export async function releaseLease(session: Session, id: EndpointId, holder: string): Promise<void> {
-	await session.query(
-		"update endpoints set lease_holder = null, lease_expires_at = null where id = $1 and lease_holder = $2",
-		[id, holder],
-	);
 }
 
 export interface Heartbeat {

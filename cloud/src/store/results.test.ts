@@ -46,6 +46,7 @@ test("the plan that ends tasks is as good for many as for one, even when it was 
 			endpoint,
 			owner: newId<AccountId>(),
 			userEndpoint: null,
+			publicForm: false,
 			resources: null,
 			resultSerializers: null,
 			retryOf: null,

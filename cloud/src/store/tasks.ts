@@ -8,8 +8,10 @@ import type { Session } from "./pool.ts";
 export interface NewTasks {
 	readonly group: TaskGroupId;
 	readonly endpoint: EndpointId;
-	/** Of an endpoint that speaks only the public interface: who takes the tasks and ends them. Null: our daemon. */
+	/** Who takes the tasks and ends them, when it is not the endpoint's own daemon of ours. */
 	readonly userEndpoint: EndpointId | null;
+	/** They go out as messages of the public interface, not in our batches. */
+	readonly publicForm: boolean;
 	readonly owner: AccountId;
 	readonly resources: Record<string, unknown> | null;
 	readonly resultSerializers: readonly string[] | null;
@@ -129,6 +131,8 @@ export interface UnfinishedTask {
 	group_id: TaskGroupId;
 	endpoint_id: EndpointId;
 	user_endpoint_id: EndpointId | null;
+	/** It goes out as a message of the public interface. */
+	public_form: boolean;
 	function_id: FunctionId;
 	payload: Buffer | null;
 	payload_blob: Buffer | null;
@@ -137,8 +141,12 @@ export interface UnfinishedTask {
 	result_serializers: string[] | null;
 }
 
-const unfinishedColumns =
-	"seq, id, group_id, endpoint_id, user_endpoint_id, function_id, payload, payload_blob, payload_blob_bytes, resources, result_serializers";
+/** Whoever has no daemon of ours: a user endpoint that is not native, or an endpoint from before managers, which is its own. */
+const publicForm = `user_endpoint_id is not null
+	and not exists (select from user_endpoints u where u.id = user_endpoint_id and u.native)`;
+
+const unfinishedColumns = `seq, id, group_id, endpoint_id, user_endpoint_id, ${publicForm} as public_form, function_id, payload,
+	payload_blob, payload_blob_bytes, resources, result_serializers`;
 
 /** Unfinished tasks of an endpoint after a sequence number, oldest first, bounded. */
 export async function unfinishedOfEndpoint(
@@ -192,7 +200,7 @@ export async function unfinishedOfDispatcher(
 export async function unfinishedAmong(session: Session, ids: readonly TaskId[]): Promise<UnfinishedTask[]> {
 	const { rows } = await session.query<UnfinishedTask>(
 		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 and state = 1
-			and user_endpoint_id is null order by seq`,
+			and not (${publicForm}) order by seq`,
 		[ids],
 	);
 	return rows;
@@ -341,6 +349,7 @@ export interface MarkedTask {
 	id: TaskId;
 	endpoint_id: EndpointId;
 	user_endpoint_id: EndpointId | null;
+	public_form: boolean;
 	state: number;
 }
 
@@ -351,21 +360,22 @@ export interface MarkedTask {
 export async function markCancelRequested(session: Session, ids: readonly TaskId[]): Promise<MarkedTask[]> {
 	const { rows } = await session.query<MarkedTask>(
 		`update tasks set cancel_requested_at = coalesce(cancel_requested_at, now())
-		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 returning id, endpoint_id, user_endpoint_id, state`,
+		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 
+		returning id, endpoint_id, user_endpoint_id, ${publicForm} as public_form, state`,
 		[ids],
 	);
 	return rows;
 }
 
-/** Tasks asked to stop longer than `olderThanMs` ago that have not, by endpoint. */
+/** Tasks asked to stop longer than `olderThanMs` ago that have not, and whom of ours to ask. */
 export async function overdueCancellations(
 	session: Session,
 	olderThanMs: number,
 	limit: number,
-): Promise<{ id: TaskId; endpoint_id: EndpointId }[]> {
-	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId }>(
-		`select id, endpoint_id from tasks
-		where finished_seq is null and cancel_requested_at < now() - $1 * interval '1 millisecond'
+): Promise<{ id: TaskId; daemon_id: EndpointId }[]> {
+	const { rows } = await session.query<{ id: TaskId; daemon_id: EndpointId }>(
+		`select id, coalesce(user_endpoint_id, endpoint_id) as daemon_id from tasks
+		where finished_seq is null and not (${publicForm}) and cancel_requested_at < now() - $1 * interval '1 millisecond'
 		order by cancel_requested_at limit $2`,
 		[olderThanMs, limit],
 	);
