@@ -117,6 +117,29 @@ const share: rest.EndpointShare = {
 	created_at: at(0),
 };
 
+const userEndpoints: rest.UserEndpointSummary[] = [
+	{
+		id: ids.running,
+		owner: { id: ids.account, username: "ada" },
+		config: { max_blocks: 4 },
+		runtime: { errand_sdk_version: "0.1.0" },
+		status: "online",
+		start_error: null,
+		last_seen_at: at(0),
+		unfinished_tasks: 12,
+	},
+	{
+		id: ids.failed,
+		owner: { id: ids.running, username: "bob" },
+		config: {},
+		runtime: {},
+		status: "failed",
+		start_error: "no account for bob\nask ops@example.org",
+		last_seen_at: null,
+		unfinished_tasks: 0,
+	},
+];
+
 interface Reply {
 	status?: number;
 	body?: unknown;
@@ -388,6 +411,9 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 	"DELETE /v1/groups/*": () => ({ body: {} }),
 	"PUT /v1/groups/*/members/*": ({ body }) => ({ body: rest.membershipChange.parse(body) && group }),
 	"DELETE /v1/groups/*/members/*": () => ({ body: {} }),
+	"GET /v1/endpoints/*/user-endpoints": () => ({
+		body: rest.page(rest.userEndpointSummary).parse(page(userEndpoints)),
+	}),
 	"PUT /v1/endpoints/*/shares": ({ body }) => {
 		const { account: _who, group: named, ...limits } = rest.endpointSharing.parse(body);
 		const partner = named === undefined ? {} : { account: null, group: { id: ids.group, name: named } };

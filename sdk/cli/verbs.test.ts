@@ -144,6 +144,7 @@ const scenes: Record<string, Scene> = {
 	"endpoint pause": { words: ["local", "--reason", "maintenance"], before: configure, quiet: ["local"] },
 	"endpoint resume": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint render": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint users": { words: ["local"], quiet: [ids.running, ids.failed] },
 	"endpoint script": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
@@ -231,6 +232,7 @@ test.each([
 	["task-show-waiting", ["task", "show", ids.submitted]],
 	["endpoint-list", ["endpoint", "list"]],
 	["endpoint-status", ["endpoint", "status", "local"]],
+	["endpoint-users", ["endpoint", "users", "local"]],
 	["function-show", ["function", "show", "mean"]],
 	["whoami", ["whoami"]],
 	["help", ["--help"]],
@@ -274,6 +276,31 @@ describe("NEW-21: errand endpoint share", () => {
 		const { status, err } = await desk.type(["endpoint", "unshare", "local", "--with", "group:bob"]);
 		expect(status).toBe(notFound);
 		expect(err).toContain("next: errand endpoint shares local");
+	});
+});
+
+describe("GC-9: errand run --user-config", () => {
+	const typed = (config: string) =>
+		desk.type(["run", "-e", "local", "--user-config", config, "--detach", "--", "true"]);
+
+	test("sends an object, or a file of one, and what this client is", async () => {
+		await typed('{"max_blocks": 4}');
+		const body = { user_endpoint_config: { max_blocks: 4 }, user_runtime: { node_version: process.versions.node } };
+		expect(desk.cloud.bodies.at(-1)).toMatchObject(body);
+		desk.write("big.json", '{"max_blocks": 8}');
+		await typed("big.json");
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({ user_endpoint_config: { max_blocks: 8 } });
+	});
+
+	test.each([
+		["[1]", "--user-config is no JSON object"],
+		["{max: 1}", "--user-config is not JSON"],
+		["nowhere.json", "nowhere.json cannot be read"],
+		["solver.ts", "solver.ts is not JSON"],
+	])("refuses %s", async (config, words) => {
+		const { status, err } = await typed(config);
+		expect(status).toBe(exitCodes.usage.status);
+		expect(err).toContain(words);
 	});
 });
 

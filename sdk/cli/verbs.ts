@@ -26,6 +26,7 @@ import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
+import { endpointUsers } from "./verbs/endpoint-users.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
@@ -87,6 +88,7 @@ export const verbs: readonly Verb[] = [
 	endpointShares,
 	endpointUnshare,
 	endpointRender,
+	endpointUsers,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,

@@ -19,6 +19,7 @@ export interface SessionOptions {
 	/** Id or name. */
 	endpoint: string;
 	taskGroup?: string | undefined;
+	userEndpointConfig?: Readonly<Record<string, unknown>> | undefined;
 	batch?: Partial<BatchLimits> | undefined;
 	openFeed?: ((options: ResultsOptions) => Feed) | undefined;
 }
@@ -305,6 +306,7 @@ export class Session implements FutureHost {
 		endpoint: EndpointId,
 		resources: ResourceSpecification | undefined,
 	): Promise<void> {
+		const { userEndpointConfig } = this.#options;
 		const byFunction = Map.groupBy(items, (item) => this.#functionIds.get(item.remote) as FunctionId);
 		const tasks: Submission["tasks"] = {};
 		for (const [id, some] of byFunction) tasks[id] = some.map((item) => item.payload);
@@ -314,6 +316,7 @@ export class Session implements FutureHost {
 				tasks,
 				task_group_id: group.id,
 				...(resources === undefined ? {} : { resource_specification: resources }),
+				...(userEndpointConfig === undefined ? {} : { user_endpoint_config: userEndpointConfig }),
 			});
 			for (const [id, some] of byFunction) this.#accept(some, submitted.tasks[id] ?? [], group);
 		} catch (error) {
