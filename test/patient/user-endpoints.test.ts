@@ -190,7 +190,9 @@ describe("user endpoints of several accounts", { timeout: 120_000 }, () => {
 			manager.write("identity_mapping.json", JSON.stringify([mapper]));
 			await manager.process.line("identity mapping: read again");
 			chmodSync(local.home, 0o000);
-			await expect(executorOf({ token }, { label: "closed" }).submit(label)).rejects.toThrow(/as errand-test.*can't cd to/);
+			await expect(executorOf({ token }, { label: "closed" }).submit(label)).rejects.toThrow(
+				/as errand-test.*can't cd to/,
+			);
 			chmodSync(local.home, 0o700);
 			expect((await executorOf({ token }, { label: "frank", idle: "1s" }).submit(label)).stdout).toBe("frank\n");
 			await audited({ event: "end", username: "frank", reason: "it had nothing to do" });
@@ -259,7 +261,9 @@ describe("user endpoints of several accounts", { timeout: 120_000 }, () => {
 		// What it said while nobody listened.
 		await audited({ event: "task-ended", state: "success", task_id: await task.accepted }, after);
 		expect((await executor.submit(label)).stdout).toBe("adopted\n");
-		expect(manager.audit.slice(after).some(({ event, username }) => event === "start" && username === "ada")).toBe(false);
+		expect(manager.audit.slice(after).some(({ event, username }) => event === "start" && username === "ada")).toBe(
+			false,
+		);
 	});
 
 	test("GC-9: the audit log has a line for each start, task and end, with what the manager knows, not what the process says", async () => {
@@ -288,7 +292,11 @@ def forge():
 			expect(line).toMatchObject({ username: "ada", account: ada.local.name, uid: ada.local.uid, pid: lastPid("ada") });
 		expect(ended).toMatchObject({ state: "success", function_id: lines[0]?.function_id });
 		const start = await audited({ event: "start", pid: lastPid("ada") });
-		expect(start).toMatchObject({ username: "ada", uid: ada.local.uid, config_digest: expect.stringMatching(/^[0-9a-f]{64}$/) });
+		expect(start).toMatchObject({
+			username: "ada",
+			uid: ada.local.uid,
+			config_digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+		});
 	});
 
 	test("GC-9: a manager that is stopped ends its user endpoints in order, and leaves none of their processes", async () => {

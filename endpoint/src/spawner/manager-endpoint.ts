@@ -21,7 +21,8 @@ import type { CloudClient } from "../uplink/cloud-client.ts";
 import { tellStartFailure } from "../uplink/start-failure.ts";
 import { openUplink } from "../uplink/uplink.ts";
 import { openAuditLog } from "./audit-log.ts";
-import type { ManagerConfig } from "./manager-config.ts";
+import { ChildRecords, lives } from "./child-record.ts";
+import { type ManagerConfig, readManagerConfig } from "./manager-config.ts";
 import { mappedAccounts, ownAccount, type ServedAccounts } from "./served-accounts.ts";
 import { ForeignCommand, readStartRequest } from "./start-request.ts";
 import { UserEndpoints } from "./user-endpoints.ts";
@@ -191,8 +192,15 @@ async function accountsOf({
 	return mappedAccounts(directory, endpointId, log);
 }
 
+/** As the manager of this directory would register now. Throws a ConfigFault. */
+export function currentRegistration(directory: string, version: string): EndpointRegistration {
+	const running = new ChildRecords(directory).all().filter(lives);
+	const ids = running.map(({ user_endpoint_id: id }) => id);
+	return registrationOf({ directory, version, config: readManagerConfig(directory) }, ids);
+}
+
 /** What the cloud is told; `running`: user endpoints with a process. Throws a ConfigFault when the template cannot be read. */
-export function registrationOf(
+function registrationOf(
 	{ directory, config, version }: Pick<ManagerEndpointOptions, "directory" | "config" | "version">,
 	running: readonly string[],
 ): EndpointRegistration {

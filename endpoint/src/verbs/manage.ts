@@ -1,15 +1,10 @@
 /** Serves a manager endpoint: a directory with a template, of which everybody who may gets endpoints of their own. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import pino from "pino";
 import { readCredentials } from "../config/credentials.ts";
-import { userConfigFiles } from "../multiuser/user-config-files.ts";
 import { removeProcessRecord, writeProcessRecord } from "../service/process-record.ts";
 import { serve } from "../service/serve.ts";
 import { openCloudClient } from "../uplink/cloud-client.ts";
 import type { Place } from "./place.ts";
-
-export const isManagerDirectory = (directory: string): boolean => existsSync(join(directory, userConfigFiles.template));
 
 export async function manage({ directory, version, mainFile }: Place): Promise<number> {
 	// A daemon is to stay small: only managers need a template language and JSON Schema.
