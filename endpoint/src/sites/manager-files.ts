@@ -33,7 +33,7 @@ const choices: readonly Choice[] = [
 export function managerFiles(config: string, name: string): Readonly<Record<string, string>> {
 	const properties: Record<string, unknown> = {};
 	// What looks like the template language is text of the machine's.
-	let template = config.replaceAll(/\{[{%#]/g, (braces) => `{{ "${braces}" }}`).trimEnd();
+	let template = config.replaceAll(/\{[{%#]|[}%#]\}/g, (braces) => `{{ "${braces}" }}`).trimEnd();
 	for (const { setting, fallback, schema } of choices) {
 		const line = new RegExp(`^${setting}:[ \\t]*(\\S.*?)?(?=[ \\t]+#|$)`, "m").exec(template);
 		const value = line?.[1];

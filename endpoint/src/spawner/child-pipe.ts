@@ -86,16 +86,19 @@ export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEve
 			for (let piece = socket.read() as Buffer | null; piece !== null; piece = socket.read() as Buffer | null)
 				take(piece);
 			const piece = Buffer.alloc(64 * 1024);
-			const descriptor = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+			let descriptor: number | undefined;
 			try {
+				descriptor = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
 				for (let length = 1; length > 0; ) {
 					length = readSync(descriptor, piece);
 					take(piece.subarray(0, length));
 				}
 			} catch (error) {
-				if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+				// Nothing more; or somebody has removed the pipe, and what was in it.
+				const { code } = error as NodeJS.ErrnoException;
+				if (code !== "EAGAIN" && code !== "ENOENT") throw error;
 			} finally {
-				closeSync(descriptor);
+				if (descriptor !== undefined) closeSync(descriptor);
 			}
 		},
 		close,

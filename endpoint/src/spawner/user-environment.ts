@@ -15,7 +15,8 @@ const systemPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 const ofTheAccount = ["HOME", "USER", "LOGNAME", "SHELL"] as const;
 
 const text = z.union([z.string(), z.number(), z.boolean()]).transform(String);
-const document = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "the name of a variable"), text);
+const document = z.record(z.string(), text);
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** `user_environment.yaml`: names and values. Empty when there is none. Throws a {@link ConfigFault}. */
 export function readUserEnvironment(directory: string): Environment {
@@ -34,9 +35,11 @@ export function readUserEnvironment(directory: string): Environment {
 			file,
 			read.error.issues.map(({ path, message }) => `${path.map(String).join(".") || "the file"}: ${message}`),
 		);
-	const faults = ofTheAccount
-		.filter((name) => Object.hasOwn(read.data, name))
-		.map((name) => `${name}: is the account's own and cannot be said here`);
+	const own: readonly string[] = ofTheAccount;
+	const faults = Object.keys(read.data).flatMap((name) => {
+		if (own.includes(name)) return [`${name}: is the account's own and cannot be said here`];
+		return variableName.test(name) ? [] : [`${name}: is not the name of a variable`];
+	});
 	if (faults.length > 0) throw new ConfigFault(file, faults);
 	return read.data;
 }
