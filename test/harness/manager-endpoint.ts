@@ -2,6 +2,7 @@
 import {
 	accessSync,
 	chmodSync,
+	chownSync,
 	constants,
 	copyFileSync,
 	mkdirSync,
@@ -16,6 +17,7 @@ import { dirname, join } from "node:path";
 import { type Client, Executor } from "@errand/sdk";
 import { writeBundles } from "../../deploy/package/bundles.ts";
 import type { TestCloud } from "./cloud.ts";
+import type { TestAccount } from "./local-account.ts";
 import { LoggedProcess } from "./process.ts";
 
 /** One line of the audit log. */
@@ -80,9 +82,18 @@ export class ManagerEndpoint {
 	readonly directory: string;
 	readonly #program: ReadableProgram;
 	readonly #cloud: TestCloud;
+	/** Whose process it is, if not the tests'. */
+	readonly #as: TestAccount | undefined;
 	#process: LoggedProcess | undefined;
 
-	private constructor(id: string, directory: string, program: ReadableProgram, cloud: TestCloud) {
+	private constructor(
+		id: string,
+		directory: string,
+		program: ReadableProgram,
+		cloud: TestCloud,
+		as: TestAccount | undefined,
+	) {
+		this.#as = as;
 		this.id = id;
 		this.directory = directory;
 		this.#program = program;
@@ -94,21 +105,24 @@ export class ManagerEndpoint {
 		cloud: TestCloud,
 		client: Client,
 		program: ReadableProgram,
-		{ name = "lab", files }: { name?: string; files: Readonly<Record<string, string>> },
+		{ name = "lab", files, as }: { name?: string; files: Readonly<Record<string, string>>; as?: TestAccount },
 	): Promise<ManagerEndpoint> {
 		const metadata = { errand_protocol: 1, errand_manager: true } as const;
 		const { endpoint_id } = await client.registerEndpoint({ endpoint_name: name, metadata });
 		const key = await client.makeEndpointKey(endpoint_id);
-		const directory = join(cloud.home, "endpoints", name);
+		const directory = join(as?.home ?? cloud.home, "endpoints", name);
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
-		const endpoint = new ManagerEndpoint(endpoint_id, directory, program, cloud);
+		for (const path of as === undefined ? [] : [dirname(directory), directory]) chownSync(path, as.uid, as.gid);
+		const endpoint = new ManagerEndpoint(endpoint_id, directory, program, cloud, as);
 		endpoint.write("credentials.json", JSON.stringify({ cloud_url: cloud.url, endpoint_id, ...key }));
 		for (const [file, text] of Object.entries(files)) endpoint.write(file, text);
 		return endpoint;
 	}
 
 	write(file: string, text: string): void {
-		writeFileSync(join(this.directory, file), text, { mode: 0o600 });
+		const path = join(this.directory, file);
+		writeFileSync(path, text, { mode: 0o600 });
+		if (this.#as !== undefined) chownSync(path, this.#as.uid, this.#as.gid);
 	}
 
 	get process(): LoggedProcess {
@@ -119,8 +133,11 @@ export class ManagerEndpoint {
 	/** `environment`: what must not reach anybody else. */
 	async start(environment: NodeJS.ProcessEnv = {}): Promise<void> {
 		const words = [this.#program.main, "run", this.directory];
-		const own = { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: process.env.TMPDIR, ...environment };
-		this.#process = new LoggedProcess("manager", this.#program.node, words, own);
+		const home = this.#as?.home ?? process.env.HOME;
+		const own = { PATH: process.env.PATH, HOME: home, TMPDIR: process.env.TMPDIR, ...environment };
+		const { uid, gid } = this.#as ?? {};
+		const account = uid === undefined || gid === undefined ? undefined : { uid, gid };
+		this.#process = new LoggedProcess("manager", this.#program.node, words, own, home, account);
 		await this.#process.line("uplink: connected to the broker");
 	}
 

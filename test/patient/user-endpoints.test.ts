@@ -1,7 +1,7 @@
 /** A manager endpoint that is root's, with real accounts of this machine under it. */
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Executor, python, shell } from "@errand/sdk";
+import { type Client, type Executor, python, shell } from "@errand/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { TestAccount } from "../harness/local-account.ts";
@@ -23,7 +23,7 @@ const schema = { type: "object", properties: { label: { type: "string" }, idle: 
 let program: ReadableProgram;
 let cloud: TestCloud;
 let manager: ManagerEndpoint;
-let ada: { token: string; local: TestAccount };
+let ada: { token: string; client: Client; local: TestAccount };
 let bob: { token: string; local: TestAccount };
 const executors: Executor[] = [];
 
@@ -51,7 +51,7 @@ beforeAll(async () => {
 	if (process.geteuid?.() !== 0) throw new Error("these tests make accounts of this machine: run them as root");
 	[program, cloud] = await Promise.all([ReadableProgram.make(), TestCloud.start()]);
 	const owner = await cloud.login("owner");
-	ada = { token: (await cloud.login("ada")).token, local: new TestAccount(2) };
+	ada = { ...(await cloud.login("ada")), local: new TestAccount(2) };
 	bob = { token: (await cloud.login("bob")).token, local: new TestAccount() };
 	const mappings = [
 		{ source: "{username}", match: "ada", output: ada.local.name },
@@ -311,4 +311,36 @@ def forge():
 			interval: 100,
 		});
 	});
+});
+
+test("GC-9: a manager of somebody's own serves them, with several configurations at once, and nobody else", {
+	timeout: 60_000,
+}, async () => {
+	const { client } = ada;
+	const own = await ManagerEndpoint.configure(cloud, client, program, {
+		name: "own",
+		as: ada.local,
+		files: {
+			"config.yaml": "grace_period: 15s\n",
+			"user_config_template.yaml.j2": template.replace('{% include "more.yaml" %}', ""),
+		},
+	});
+	await own.start();
+	try {
+		const [one, two] = ["one", "two"].map((name) => own.executor(ada.token, { label: name }));
+		const executed = [one, two].map((executor) => executor?.submit(shell('echo "$LABEL"; sleep 1; id -u')));
+		expect((await Promise.all(executed)).map((result) => result?.stdout)).toEqual(
+			["one", "two"].map((name) => `${name}\n${ada.local.uid}\n`),
+		);
+		for (const executor of [one, two]) await executor?.close();
+		const stranger = own.executor(bob.token);
+		await expect(stranger.submit(label)).rejects.toThrow();
+		await stranger.close();
+		expect(new Set(own.audit.map(({ username, uid }) => `${username} ${uid}`))).toEqual(
+			new Set([`ada ${ada.local.uid}`]),
+		);
+	} finally {
+		await own.stop();
+	}
+	await vi.waitFor(() => expect(ada.local.processes()).toEqual([]), { timeout: 20_000, interval: 100 });
 });
