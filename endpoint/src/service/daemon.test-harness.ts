@@ -77,6 +77,7 @@ export class FakeCloud {
 				warnings: [],
 			};
 		},
+		ownerId: async () => newId(),
 		version: async () => ({}),
 		blobs: {
 			download: () => Promise.reject(new Fault("BLOB_NOT_FOUND", "no blobs here")),

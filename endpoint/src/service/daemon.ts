@@ -33,6 +33,7 @@ import { Attachments } from "./attachments.ts";
 import { carryOut } from "./carry-out.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import { takeLease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
 import { managerDirectory, managerSpec } from "./manager-command.ts";
@@ -40,6 +41,7 @@ import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
 import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
+import type { TaskAudit } from "./task-audit.ts";
 import { WorkerRuntimes } from "./worker-runtimes.ts";
 
 const tickMs = 500;
@@ -61,13 +63,17 @@ export interface DaemonOptions {
 	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
 	readonly signal?: AbortSignal;
 	readonly clock?: Clock;
+	/** Told of every task. */
+	readonly audit?: TaskAudit;
+	/** After so long without anything to do the daemon ends; 0: never. */
+	readonly idleShutdownMs?: number;
 	readonly connect?: (options: UplinkOptions) => Uplink;
 	readonly linkLimits?: Partial<LinkLimits>;
 }
 
 export interface Daemon {
-	/** Resolves when the daemon must end: asked to from the cloud, or because it cannot go on (then with the error). */
-	readonly ending: Promise<Error | undefined>;
+	/** Resolves when the daemon must end: asked to from the cloud, idle, or because it cannot go on (then with the error). */
+	readonly ending: Promise<Error | "idle" | undefined>;
 	/** Takes nothing new, lets tasks run for the grace, ends managers unless they are to be kept, delivers, closes. */
 	stop(options?: { hurry?: boolean }): Promise<void>;
 	/** Lets go of everything at once and in no order: managers, the lease and what is not written yet are left as they are. */
@@ -79,7 +85,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	const { directory, config, cloud, log, scheduler, endpointId, version } = options;
 	const clock = options.clock ?? systemClock();
 	const { steadyMs } = clock;
-	const ending = Promise.withResolvers<Error | undefined>();
+	const ending = Promise.withResolvers<Error | "idle" | undefined>();
 	const aborting = new AbortController();
 	options.signal?.addEventListener("abort", () => {
 		if (phase === "starting") aborting.abort(options.signal?.reason);
@@ -111,15 +117,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	});
 	const interchange = new Interchange({
 		lossLimit: config.lossLimit,
+		allowedFunctions: config.allowedFunctions && new Set(config.allowedFunctions.map((id) => id.toLowerCase())),
 		queues: config.queues.map((queue) => queueSettings(queue, config.scheduler === "local")),
 	});
 	interchange.restore(journal.recovered, steadyMs());
 	const runtimes = new WorkerRuntimes(directory);
+	options.audit?.restore(journal.recovered.open);
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
 	const tokens = await loadBlockTokens(directory);
 	const limits = { ...linkDefaults, orphanLimitMs: config.orphanLimitMs, ...options.linkLimits };
 
+	const idle = new IdleWatch(options.idleShutdownMs ?? 0, steadyMs());
 	let turnScheduled = false;
 	const turnSoon = (): void => {
 		if (turnScheduled) return;
@@ -257,8 +266,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			async taskBatch(bytes) {
 				// Not acknowledged: the broker keeps it for the next daemon.
 				if (phase === "stopping") return new Promise<void>(() => undefined);
+				idle.busy(steadyMs());
 				await durable(
 					journal.accept(bytes, (tasks) => {
+						options.audit?.accepted(tasks);
 						interchange.accept(tasks, steadyMs());
 						turnSoon();
 					}),
@@ -301,7 +312,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			if (report.event.case !== "state") rest.push(report);
 			else {
 				states.push(report);
-				if (report.event.value.state === TaskState.RUNNING) interchange.started(managerId, idFromBytes(report.taskId));
+				if (report.event.value.state !== TaskState.RUNNING) continue;
+				interchange.started(managerId, idFromBytes(report.taskId));
+				options.audit?.started(idFromBytes(report.taskId));
 			}
 		}
 		for (const [some, persistent] of [
@@ -336,7 +349,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
 	function turn(): void {
 		if (phase !== "stopping") interchange.place(steadyMs());
-		carryOut(interchange.takeReactions(), { link, outlet, journal, reporter, wallMs: clock.wallMs });
+		carryOut(interchange.takeReactions(), {
+			link,
+			outlet,
+			journal,
+			reporter,
+			audit: options.audit,
+			wallMs: clock.wallMs,
+		});
 		if (phase === "running" && interchange.counts().managers === 0 && !interchange.empty) scaling.scale();
 	}
 
@@ -386,6 +406,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (phase === "running") scaling.scale();
 		turnSoon();
 		heartbeat.tick();
+		if (idle.look(!interchange.empty || !outlet.quiet, steadyMs())) {
+			log.info({ idleMs: options.idleShutdownMs }, "nothing to do: the endpoint ends");
+			ending.resolve("idle");
+		}
 	}, tickMs);
 
 	outlet.resume(

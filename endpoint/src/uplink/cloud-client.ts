@@ -20,6 +20,7 @@ const requestTimeoutMs = 30_000;
 const firstWaitMs = 200;
 const longestWaitMs = 20_000;
 
+const owned = z.object({ owner_id: z.uuid() });
 const problem = z.object({ code: z.string(), detail: z.string() });
 
 export interface CloudClient {
@@ -33,6 +34,8 @@ export interface CloudClient {
 		signal: AbortSignal,
 		options: { whileLocked: "wait" | "refuse" },
 	): Promise<EndpointRegistered>;
+	/** The account that the endpoint belongs to. Tries until the cloud answers. */
+	ownerId(signal: AbortSignal): Promise<string>;
 	/** The cloud's version document, without credentials: for the doctor. One try. */
 	version(signal: AbortSignal): Promise<unknown>;
 	readonly blobs: BlobRemote;
@@ -128,6 +131,11 @@ export function openCloudClient(credentials: Credentials, nowMs: () => number, l
 			};
 			return patiently("registration", signal, call, whileLocked === "refuse" ? "RESOURCE_LOCKED" : undefined);
 		},
+		ownerId: (signal) =>
+			patiently("the endpoint's owner", signal, async () => {
+				const response = await request({ method: "GET", path: endpointPath, timeoutMs: requestTimeoutMs }, signal);
+				return owned.parse(await response.json()).owner_id;
+			}),
 		async version(signal) {
 			const response = await fetch(`${credentials.cloudUrl}/v2/version`, {
 				signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),

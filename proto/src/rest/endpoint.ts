@@ -142,6 +142,8 @@ export const endpointStatusDetails = z.object({
 	hostname: z.string(),
 	/** What Python workers were when they last ran something, the newest last: "Python 3.11.7, dill 0.3.9". */
 	worker_runtimes: z.array(z.string()).max(toldRuntimes).default([]),
+	/** Of a manager: how many of its user endpoints run. */
+	user_endpoints: z.int().optional(),
 	/** What is wrong, for people; absent when all is well. */
 	trouble: z.string().optional(),
 	/** Why no block is submitted until somebody resumes the endpoint; absent when it is not paused. */
