@@ -70,6 +70,11 @@ export async function markAsked(session: Session, id: EndpointId): Promise<void>
 	]);
 }
 
+/** What it said holds no longer: it is told again. */
+export async function forgetStartError(session: Session, id: EndpointId): Promise<void> {
+	await session.query("update user_endpoints set start_error = null where id = $1", [id]);
+}
+
 /** Its manager is new: whatever ran under the one before has ended with it. */
 export async function markEnded(session: Session, endpoint: EndpointId): Promise<void> {
 	await session.query("update user_endpoints set active = false where endpoint_id = $1", [endpoint]);
@@ -77,11 +82,6 @@ export async function markEnded(session: Session, endpoint: EndpointId): Promise
 
 export async function recordStartError(session: Session, id: EndpointId, error: string): Promise<void> {
 	await session.query("update user_endpoints set start_error = $2, active = false where id = $1", [id, error]);
-}
-
-/** What it said holds no longer: it is told again. */
-export async function forgetStartError(session: Session, id: EndpointId): Promise<void> {
-	await session.query("update user_endpoints set start_error = null where id = $1", [id]);
 }
 
 /** Marks user endpoints as seen now; unknown ones are ignored. No user endpoint twice. */
