@@ -106,11 +106,8 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 		if (id !== undefined && id === caller.endpointId) throw notFound(id);
 		permit(caller, "endpoint.create");
 		const owner = id === undefined ? undefined : await ownerOfEndpoint(database, id);
-		if (id !== undefined && owner !== undefined) {
+		if (id !== undefined && owner !== undefined)
 			permit(caller, "endpoint.register", { ownerId: owner, endpointId: id }, id);
-			// It was deleted: whoever had its key then must not come back with it.
-			await keys.deleteEndpointKey(id);
-		}
 		return { id: id ?? newId<EndpointId>(), earlier: undefined };
 	}
 
@@ -123,6 +120,8 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					args: [id],
 					retryAfterS: Math.ceil(lockedMs / 1000),
 				});
+			// One that was deleted: whoever had its key then must not come back with it.
+			if (earlier === undefined && wanted !== undefined) await keys.deleteEndpointKey(id);
 			const owner = earlier?.owner_id ?? caller.accountId;
 			const stored = await upsertEndpoint(database, {
 				id,
