@@ -47,11 +47,8 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		permit(caller, "endpoint.create");
 		const owner = id === undefined ? undefined : await ownerOfEndpoint(database, id);
-		if (id !== undefined && owner !== undefined) {
+		if (id !== undefined && owner !== undefined)
 			permit(caller, "endpoint.register", { ownerId: owner, endpointId: id }, id);
-			// It was deleted: whoever had its key then must not come back with it.
-			await keys.deleteEndpointKey(id);
-		}
 		return { id: id ?? newId<EndpointId>(), earlier: undefined };
 	}
 
@@ -81,6 +78,8 @@ export function registrationOperations(ports: Ports): Pick<Operations, "register
 					args: [id],
 					retryAfterS: Math.ceil(lockedMs / 1000),
 				});
+			// One that was deleted: whoever had its key then must not come back with it.
+			if (earlier === undefined && wanted !== undefined) await keys.deleteEndpointKey(id);
 			const turned = await hasTurned(earlier, input);
 			const owner = earlier?.owner_id ?? caller.accountId;
 			const authPolicy = parseId<AuthPolicyId>(input.authentication_policy ?? "") ?? null;
