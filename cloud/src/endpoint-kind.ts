@@ -25,8 +25,8 @@ export function endpointKindOf(registration: {
 /** For sentences: "endpoint lab is …". */
 export const kindWords: { readonly [K in EndpointKind]: string } = {
 	errand: "an endpoint that runs tasks itself",
-	"errand-manager": "a manager, whose user endpoints run the tasks",
-	manager: "a manager of Globus Compute, whose user endpoints run the tasks",
+	"errand-manager": "a manager endpoint, whose user endpoints run the tasks",
+	manager: "a manager endpoint of Globus Compute, whose user endpoints run the tasks",
 	single: "an endpoint of Globus Compute that runs tasks itself",
 };
 

@@ -2,7 +2,7 @@
 import { platform } from "#platform";
 
 /** As in package.json. */
-export const sdkVersion = "0.1.0";
+const sdkVersion = "0.1.0";
 
 /** Nothing of the machine's name or of who uses it. */
 export function clientRuntime(): Record<string, unknown> {

@@ -411,6 +411,10 @@ const table: Readonly<Record<string, Row>> = {
 		ask: async (scene) => ({ path: `/v3/endpoints/${await fresh.endpoint(scene)}/lock` }),
 		may: ownerAndAdmins(endpointRefused),
 	},
+	"GET /v1/endpoints/{endpoint_id}/user-endpoints": {
+		ask: ({ endpoint }) => ({ path: `/v1/endpoints/${endpoint.id}/user-endpoints` }),
+		may: ownerAndAdmins(endpointRefused),
+	},
 	"POST /v1/endpoints/{endpoint_id}/key": {
 		ask: async (scene) => ({ path: `/v1/endpoints/${await fresh.endpoint(scene)}/key` }),
 		may: owner(endpointRefused),

@@ -112,7 +112,7 @@ export class ManagerEndpoint {
 		const key = await client.makeEndpointKey(endpoint_id);
 		const directory = join(as?.home ?? cloud.home, "endpoints", name);
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
-		for (const path of as === undefined ? [] : [dirname(directory), directory]) chownSync(path, as.uid, as.gid);
+		if (as !== undefined) for (const path of [dirname(directory), directory]) chownSync(path, as.uid, as.gid);
 		const endpoint = new ManagerEndpoint(endpoint_id, directory, program, cloud, as);
 		endpoint.write("credentials.json", JSON.stringify({ cloud_url: cloud.url, endpoint_id, ...key }));
 		for (const [file, text] of Object.entries(files)) endpoint.write(file, text);

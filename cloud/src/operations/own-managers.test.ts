@@ -262,7 +262,7 @@ describe("GC-9: a user endpoint is the process that was asked for last, and nobo
 	});
 
 	test("asking again makes another key and frees the lease of the process before", async () => {
-		const { id, command, key } = await started(ada);
+		const { id, command, key, task } = await started(ada);
 		await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: false });
 		const again = await asked(2);
 		expect(again.id).toBe(id);
@@ -270,6 +270,10 @@ describe("GC-9: a user endpoint is the process that was asked for last, and nobo
 		expect(keyOf(again.command)).not.toBe(keyOf(command));
 		expect(keyOf(again.command)).toBe(cloud.keys.clientIds.get(id));
 		expect(await cloud.operations.takeLease(key, id, holder())).toMatchObject({ epoch: 2 });
+		expect(await cloud.operations.explainTask(ada, task)).toMatchObject({ word: "user-endpoint-starting" });
+		await comeUpAgain(id, newId<TaskId>());
+		await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: true });
+		expect(await cloud.operations.explainTask(ada, task)).toMatchObject({ word: "delivery" });
 	});
 
 	test("a new journal gets everything unfinished, the same one nothing twice", async () => {
@@ -344,6 +348,52 @@ describe("GC-9: user endpoints live longer than their manager's process, and not
 		await comeUp(ada, id);
 		await submitted;
 		expect(cloud.broker.calls).not.toContain(`revoke ${id}`);
+	});
+
+	test("one that was asked for and is slow to come up is not asked for again: that would end its key", async () => {
+		const { id, command, journal } = await started(ada);
+		// As if by another cloud process.
+		await cloud.database.query(
+			`update user_endpoints set last_seen_at = now() - interval '3 minutes', asked_at = now() - interval '2 minutes',
+				active = false, lease_holder = null where id = $1`,
+			[id],
+		);
+		await cloud.sweep(new Date());
+		const submitted = submit(ada);
+		await comeUp(ada, id, journal);
+		await submitted;
+		expect(commands()).toHaveLength(1);
+		expect(cloud.keys.clientIds.get(id)).toBe(command.kwargs.errand.client_id);
+		// One that failed is asked for at once.
+		await cloud.bus.heartbeat(id, { error: "the home directory is full", heartbeat_period: 3 });
+		await cloud.sweep(new Date());
+		expect((await asked(2)).id).toBe(id);
+	});
+
+	test("a manager that is locked while it is asked leaves nothing behind", async () => {
+		const { broker } = cloud;
+		const provision = broker.provisionEndpoint.bind(broker);
+		broker.provisionEndpoint = async (id) => {
+			const place = await provision(id);
+			broker.provisionEndpoint = provision;
+			await cloud.operations.lockEndpoint(owner, manager);
+			return place;
+		};
+		await expect(submit(ada)).rejects.toMatchObject({
+			...refusedAccess,
+			message: expect.stringContaining("was locked or deleted"),
+		});
+		expect(commands()).toEqual([]);
+		expect(cloud.keys.clientIds.size).toBe(0);
+		expect(broker.calls.at(-1)).toMatch(/^revoke /);
+	});
+
+	test("a submit that waits for a start ends with the manager", async () => {
+		const submitted = submit(ada);
+		submitted.catch(() => undefined);
+		await asked(1);
+		await cloud.operations.deleteEndpoint(owner, manager);
+		await expect(submitted).rejects.toMatchObject(refusedAccess);
 	});
 
 	test("the process of a manager that is away goes on and gets tasks", async () => {

@@ -4,7 +4,7 @@ import type { Caller } from "../policy/caller.ts";
 import { type Action, may, type Thing } from "../policy/policy.ts";
 
 const ofManager = (name: string): string =>
-	`Endpoint ${name} is a user endpoint: only the process that its manager starts may be it`;
+	`Endpoint ${name} is a user endpoint: only the process that its manager endpoint starts may be it`;
 
 const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) => string] } = {
 	"function.register": ["FORBIDDEN", () => "an endpoint's key cannot register functions; log in as its owner"],

@@ -216,7 +216,7 @@ export class FakeBroker implements Broker {
 }
 
 /** One key each, as identity has them. */
-export class FakeKeys {
+class FakeKeys {
 	readonly clientIds = new Map<EndpointId, string>();
 
 	async createEndpointKey(endpoint: EndpointId): Promise<{ clientId: string; clientSecret: string }> {

@@ -16,7 +16,7 @@ export function requireAccess(
 	if (row?.native && row.access) return;
 	throw new Fault(
 		"ENDPOINT_ACCESS_FORBIDDEN",
-		`This user endpoint has ended: its manager was locked, or deleted, or did not name it when it registered. Submit to the manager to have it started again`,
+		"This user endpoint has ended: its manager endpoint was locked, or deleted, or did not name it when it registered. Submit to that one to have it started again",
 		{ args: row === undefined ? [] : [row.id, row.endpoint_id] },
 	);
 }
@@ -36,7 +36,7 @@ export async function registerUserEndpoint(
 	if (kind !== "errand" || journal === undefined)
 		throw new Fault(
 			"SEMANTICALLY_INVALID",
-			`user endpoint ${id} of one of our managers registers as ${kindWords.errand}, with errand_journal_id; this says it is ${kindWords[kind]}`,
+			`user endpoint ${id} registers as ${kindWords.errand}, with errand_journal_id; this says it is ${kindWords[kind]}`,
 			{ args: [id] },
 		);
 	const { url, queueExisted } = await broker.provisionEndpoint(id);

@@ -38,6 +38,8 @@ export interface UserEndpointStarts {
 	 * Throws SEMANTICALLY_INVALID with what the manager says when it cannot start one.
 	 */
 	start(row: UserEndpointRow): Promise<void>;
+	/** The same for one that was asked for before, and may still come: nobody is asked again. */
+	join(row: UserEndpointRow): Promise<void>;
 	/** With nobody waiting for a reply: tasks that no process can be started for fail with the reason. */
 	startAside(row: UserEndpointRow): void;
 	close(): Promise<void>;
@@ -62,42 +64,60 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 	const onHeartbeat = ({ endpoint }: CloudEvents["endpoint:heartbeat"][0]): void => bells.get(endpoint)?.();
 	events.on("endpoint:heartbeat", onHeartbeat);
 
-	function start(row: UserEndpointRow): Promise<void> {
+	function once(row: UserEndpointRow, begin: () => Promise<void>): Promise<void> {
 		let start = starting.get(row.id);
 		if (start === undefined) {
-			start = ask(row).finally(() => starting.delete(row.id));
+			start = begin().finally(() => starting.delete(row.id));
 			starting.set(row.id, start);
 		}
 		return start;
 	}
+	const start = (row: UserEndpointRow): Promise<void> => once(row, () => ask(row));
 
 	async function ask(row: UserEndpointRow): Promise<void> {
 		const account = await accountById(database, row.owner_id);
 		if (account === undefined) throw new Fault("ACCOUNT_NOT_FOUND", `account ${row.owner_id} is gone`);
-		const seenBefore = row.last_seen_at?.getTime() ?? 0;
 		await markAsked(database, row.id);
 		const { url, key } = row.native ? await admit(row) : await clear(row);
-		using news = listen(row.id);
+		await requireManager(row);
 		const place = credentialsAt(row.id, url);
 		const command = Buffer.from(JSON.stringify(startCommand({ row, account, place, key })));
 		log.info({ endpoint: row.endpoint_id, userEndpoint: row.id }, "asking a manager for a user endpoint");
+		await untilUp(row, command);
+	}
+
+	/** `command`: told again and again until then. */
+	async function untilUp(row: UserEndpointRow, command?: Uint8Array): Promise<void> {
+		const seenBefore = row.last_seen_at?.getTime() ?? 0;
+		using news = listen(row.id);
 		const untilMs = Date.now() + checkInPatienceMs;
 		let commandDueMs = 0;
 		while (Date.now() < untilMs && !stopping) {
 			// Told while a process of that name is still ending, a manager forgets it when the end is a bad one.
-			if (Date.now() >= commandDueMs) {
+			if (command !== undefined && Date.now() >= commandDueMs) {
 				commandDueMs = Date.now() + commandAgainMs;
 				await tell(row.endpoint_id, command);
 			}
 			await news.next(lookAgainMs);
 			const now = await findUserEndpoint(database, row.id);
-			if (now === undefined || (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore)) return;
+			if (now?.access !== true) throw withoutManager(row);
+			if (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore) return;
 			if (now.start_error !== null)
 				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
 					args: [row.endpoint_id, row.id],
 				});
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
+	}
+
+	/** Locked or deleted while access was made, it must not be left with any. */
+	async function requireManager(row: UserEndpointRow): Promise<void> {
+		const now = await findUserEndpoint(database, row.id);
+		if (now?.access === true) return;
+		if (row.native) await keys.deleteEndpointKey(row.id);
+		if (now === undefined) await broker.removeEndpoint(row.id);
+		else await broker.revokeEndpoint(row.id);
+		throw withoutManager(row);
 	}
 
 	type Admission = { url: string; key: StartUserEndpointCommand["kwargs"]["errand"] | undefined };
@@ -172,6 +192,7 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 	return {
 		underWay: (id) => starting.get(id),
 		start,
+		join: (row) => once(row, () => untilUp(row)),
 		startAside(row) {
 			const work = start(row)
 				.catch(async (cause: unknown) => {
@@ -194,6 +215,14 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			await Promise.all([...aside, ...[...starting.values()].map((start) => start.catch(() => undefined))]);
 		},
 	};
+}
+
+function withoutManager({ endpoint_id: manager }: UserEndpointRow): Fault {
+	return new Fault(
+		"ENDPOINT_ACCESS_FORBIDDEN",
+		`endpoint ${manager} was locked or deleted while it was asked to start a process for you`,
+		{ args: [manager] },
+	);
 }
 
 function failures(ids: readonly TaskId[], code: FaultCode, message: string): Ending[] {

@@ -26,7 +26,7 @@ import { userEndpointKey } from "./user-endpoint-key.ts";
 import { checkInPatienceMs, openUserEndpointStarts } from "./user-endpoint-starts.ts";
 
 /** Who takes the tasks of a submit, and in which form. */
-export type Receiver = Pick<NewTasks, "userEndpoint" | "publicForm">;
+type Receiver = Pick<NewTasks, "userEndpoint" | "publicForm">;
 
 export interface UserEndpoints {
 	/**
@@ -48,8 +48,11 @@ export interface UserEndpoints {
 	close(): Promise<void>;
 }
 
-/** Before one that has not checked in is asked for again. */
-const askAgainMs = 90_000;
+/**
+ * Before one that has not checked in is asked for again. Asking shuts out a process of ours that is slow to come up, and
+ * its manager says when a start has failed: so there is time.
+ */
+const askAgainMs = { native: 300_000, public: 90_000 } as const;
 
 const toOwnDaemon: Receiver = { userEndpoint: null, publicForm: false };
 
@@ -71,15 +74,18 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 		const nowMs = Date.now();
 		if (underWay !== undefined) await underWay;
 		// Of an endpoint that is away nothing is asked: its registration asks for everything that has tasks.
-		else if (!isAlive(row, nowMs) && isOnline(endpoint, nowMs)) await starts.start(row);
+		else if (!isAlive(row, nowMs) && isOnline(endpoint, nowMs)) {
+			if (row.native && isAwaited(row, nowMs, askAgainMs.native)) await starts.join(row);
+			else await starts.start(row);
+		}
 		return { userEndpoint: row.id, publicForm: !row.native };
 	}
 
 	async function startWanted(rows: readonly UserEndpointRow[]): Promise<void> {
 		const nowMs = Date.now();
 		for (const row of rows) {
-			const askedLately = row.asked_at !== null && nowMs - row.asked_at.getTime() < askAgainMs;
-			if (isAlive(row, nowMs) || starts.underWay(row.id) !== undefined || (askedLately && !hasCheckedIn(row))) continue;
+			if (isAlive(row, nowMs) || starts.underWay(row.id) !== undefined) continue;
+			if (isAwaited(row, nowMs, askAgainMs[row.native ? "native" : "public"])) continue;
 			const manager = await findEndpoint(database, row.endpoint_id);
 			if (manager !== undefined && isOnline(manager, nowMs)) starts.startAside(row);
 		}
@@ -107,10 +113,8 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 	}
 
 	/** The command may still be on its way to the manager, with the access that it has now. */
-	function isExpected(row: UserEndpointRow, nowMs: number): boolean {
-		if (starts.underWay(row.id) !== undefined) return true;
-		return row.asked_at !== null && nowMs - row.asked_at.getTime() < checkInPatienceMs && !hasCheckedIn(row);
-	}
+	const isExpected = (row: UserEndpointRow, nowMs: number): boolean =>
+		starts.underWay(row.id) !== undefined || isAwaited(row, nowMs, checkInPatienceMs);
 
 	return {
 		async forSubmit(caller, endpoint, input) {
@@ -146,7 +150,7 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 			if (row !== undefined) return await wake(endpoint, row);
 			throw new Fault(
 				"SEMANTICALLY_INVALID",
-				`endpoint ${endpoint.name} has become a manager since this task ran, or was deleted in between: nobody knows which configuration to run it with. Submit it anew`,
+				`endpoint ${endpoint.name} has become a manager endpoint since this task ran, or was deleted in between: its configuration is not known. Submit it anew`,
 				{ args: [endpoint.id] },
 			);
 		},
@@ -188,11 +192,13 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 }
 
 /** Whether identities are mapped to accounts; else the manager starts processes as itself. */
-export function servesOthers({ registration }: Pick<EndpointRow, "registration">): boolean {
+function servesOthers({ registration }: Pick<EndpointRow, "registration">): boolean {
 	return (registration as Partial<EndpointRegistration>).multi_user === true;
 }
 
-/** Since it was asked for. */
-function hasCheckedIn({ last_seen_at: seen, asked_at: asked }: UserEndpointRow): boolean {
-	return seen !== null && asked !== null && seen > asked;
+/** Asked for less than this long ago, and neither checked in since nor failed. */
+function isAwaited(row: UserEndpointRow, nowMs: number, limitMs: number): boolean {
+	const { asked_at: asked, last_seen_at: seen, start_error: error } = row;
+	if (asked === null || error !== null || (seen !== null && seen > asked)) return false;
+	return nowMs - asked.getTime() < limitMs;
 }

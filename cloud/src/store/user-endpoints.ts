@@ -131,11 +131,12 @@ export async function markAsked(session: Session, id: EndpointId): Promise<void>
 	);
 }
 
-/** Its process has ended, or must: it has no access any more. */
+/** Its process has ended, or must: it has no access any more, and nothing is awaited of it. */
 export async function markEnded(session: Session, id: EndpointId): Promise<void> {
-	await session.query("update user_endpoints set active = false, access = false, lease_holder = null where id = $1", [
-		id,
-	]);
+	await session.query(
+		"update user_endpoints set active = false, access = false, asked_at = null, lease_holder = null where id = $1",
+		[id],
+	);
 }
 
 /** Null: what was in the journal, or in the queue, is gone, and everything unfinished is to be sent again. */
