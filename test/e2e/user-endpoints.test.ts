@@ -78,7 +78,11 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-	for (const daemon of daemons) await daemon.stop().catch(() => undefined);
+	for (const daemon of daemons) {
+		await daemon.stop().catch(() => undefined);
+		// Of a daemon that was shut out the manager is left, for whoever comes next.
+		for (const pid of daemon.managerPids()) process.kill(pid);
+	}
 	await manager?.close();
 	await cloud?.stop();
 });
