@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [--deployment embedded|full] [--peers] [--only-globus] [--json FILE] [--rounds 3] [--tasks 10000]
- * [--queued 100000]`: what a task costs, end to end, authenticated and durable. Every figure is of this machine in this run; compare rows of
- * one run. docs/performance.md says what each row means.
+ * [--queued 100000]`: what a task costs, end to end, authenticated and durable. Every figure is of this machine in this
+ * run; compare rows of one run. docs/performance.md says what each row means.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
