@@ -102,6 +102,9 @@ test("an endpoint with unfinished tasks is not deleted; a locked one is not regi
 	const refused = await faultOf(operations.registerEndpoint(home.caller, home.endpoint, registration("again")));
 	expect(refused.code).toBe("RESOURCE_LOCKED");
 	expect(refused.retryAfterS).toBeGreaterThan(0);
+	// On its way when the connections were ended.
+	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true });
+	expect((await operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
 	await operations.deleteEndpoint(home.caller, home.endpoint);
 });
 

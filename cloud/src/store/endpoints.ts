@@ -150,14 +150,18 @@ export interface Heartbeat {
 	readonly details: Record<string, unknown>;
 }
 
-/** Marks endpoints as seen now, and returns which; unknown ones are ignored. No endpoint twice. */
+/**
+ * Marks endpoints as seen now, and returns which; unknown ones are ignored. No endpoint twice. A locked one is not active:
+ * what it says was sent before its connections were ended.
+ */
 export async function recordHeartbeats(
 	session: Session,
 	heartbeats: readonly Heartbeat[],
 ): Promise<ReadonlySet<EndpointId>> {
 	const { rows } = await session.prepared<{ id: EndpointId }>(
 		"record-heartbeats",
-		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active, details = h.details
+		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms,
+			active = h.active and coalesce(e.locked_until < now(), true), details = h.details
 		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
 		where e.id = h.id and e.deleted_at is null returning e.id`,
 		[
