@@ -18,6 +18,8 @@ environment:
 {% if account %}partition: {{ a_value_that_nobody_gave }}{% endif %}
 {% include "more.yaml" %}
 `;
+/** Of a daemon that the cloud does not know any more. */
+const exitForbidden = 77;
 const schema = { type: "object", properties: { label: { type: "string" }, idle: { type: "string" } } };
 
 let program: ReadableProgram;
@@ -313,7 +315,7 @@ def forge():
 	});
 });
 
-test("GC-9: a manager of somebody's own serves them, with several configurations at once, and nobody else", {
+test("GC-9: a manager of somebody's own serves them, with several configurations at once, and nobody else, until it is deleted", {
 	timeout: 60_000,
 }, async () => {
 	const { client } = ada;
@@ -339,8 +341,14 @@ test("GC-9: a manager of somebody's own serves them, with several configurations
 		expect(new Set(own.audit.map(({ username, uid }) => `${username} ${uid}`))).toEqual(
 			new Set([`ada ${ada.local.uid}`]),
 		);
+		// A deleted endpoint has no processes.
+		await client.deleteEndpoint(own.id);
+		expect(await own.process.exit()).toBe(exitForbidden);
 	} finally {
-		await own.stop();
+		if (!own.process.ended) await own.stop();
 	}
-	await vi.waitFor(() => expect(ada.local.processes()).toEqual([]), { timeout: 20_000, interval: 100 });
+	const started = own.audit.filter(({ event }) => event === "start").map(({ pid }) => pid);
+	const ended = own.audit.filter(({ event }) => event === "end").map(({ pid }) => pid);
+	expect(ended.sort()).toEqual(started.sort());
+	for (const pid of started) expect(existsSync(`/proc/${pid}`)).toBe(false);
 });

@@ -52,7 +52,7 @@ export interface LaunchRequest {
 }
 
 /** Throws a NOT_READY fault where `setpriv` is missing. */
-export function setprivProgram(): string {
+function setprivProgram(): string {
 	const path = setprivPaths.find(existsSync);
 	if (path === undefined)
 		throw new Fault(

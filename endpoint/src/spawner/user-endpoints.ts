@@ -2,23 +2,19 @@
  * The user endpoints of a manager: which are wanted, which run, what became of them. One process for each at a time; a
  * request that comes while an earlier process still ends is kept until it has.
  */
-import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { Fault } from "@errand/proto";
-import { ConfigFault } from "../config/config.ts";
-import { readTemplateFiles, type TemplateFiles } from "../multiuser/template-files.ts";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
 import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
+import { type BeginOptions, beginProcess } from "./begin-process.ts";
 import type { ChildLine } from "./child-line.ts";
-import { openChildPipe } from "./child-pipe.ts";
-import { bootId, type ChildRecord, ChildRecords, lives } from "./child-record.ts";
-import { type Ended, launch, type UserProcess } from "./launch.ts";
+import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
+import { endWords, failureOf, wordsFor } from "./failure-words.ts";
+import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
-import type { ServedAccount, ServedAccounts } from "./served-accounts.ts";
-import { encodeStartMessage } from "./start-message.ts";
+import type { ServedAccounts } from "./served-accounts.ts";
 import { checkAge, type StartRequest } from "./start-request.ts";
-import { environmentOf, readUserEnvironment } from "./user-environment.ts";
 import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
 
 /** A process whose key has been replaced notices that by itself; one that does not in this time is killed. */
@@ -72,6 +68,7 @@ interface Entry {
 export class UserEndpoints {
 	readonly #options: UserEndpointsOptions;
 	readonly #records: ChildRecords;
+	readonly #beginning: BeginOptions;
 	readonly #entries = new Map<string, Entry>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
@@ -79,6 +76,8 @@ export class UserEndpoints {
 	constructor(options: UserEndpointsOptions) {
 		this.#options = options;
 		this.#records = new ChildRecords(options.directory);
+		const { allowedFunctions } = options.config;
+		this.#beginning = { launch, ...options, allowedFunctions, records: this.#records };
 	}
 
 	/** Those with a process. */
@@ -181,14 +180,14 @@ export class UserEndpoints {
 		const id = request.userEndpointId;
 		try {
 			const served = await accounts.accountFor(request);
-			const template = readTemplateFiles(this.#options.directory);
 			if (this.#stopping) {
 				this.#entries.delete(id);
 				return;
 			}
-			const { process, record, pipe } = await this.#launch(entry, request, served, template);
+			const events = this.#eventsOf(id, entry);
+			const { process, record, pipe } = await beginProcess(this.#beginning, request, served, events);
 			entry.early = process.earlyWords;
-			entry.process = LivingProcess.begun(record, this.#records, pipe, process.ended, this.#eventsOf(id, entry));
+			entry.process = LivingProcess.begun(record, this.#records, pipe, process.ended, events);
 			this.#limitStart(entry);
 			audit.note(subjectOf(record), { event: "start", config_digest: record.config_digest });
 			log.info(
@@ -202,64 +201,6 @@ export class UserEndpoints {
 			this.#entries.delete(id);
 			await this.#refuse(request, error);
 			if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
-		}
-	}
-
-	async #launch(
-		entry: Entry,
-		request: StartRequest,
-		{ account, mappedIdentityId }: ServedAccount,
-		template: TemplateFiles,
-	): Promise<{ process: UserProcess; record: ChildRecord; pipe: ReturnType<typeof openChildPipe> }> {
-		const { directory, managerId, config, program, nowMs } = this.#options;
-		const id = request.userEndpointId;
-		const environment = environmentOf(account, readUserEnvironment(directory), process.env.LANG);
-		const { parentConfig, ...texts } = template;
-		const told = {
-			template: { ...texts, parent_config: parentConfig },
-			values: request.values,
-			runtime: request.runtime,
-		};
-		const message = encodeStartMessage({
-			...told,
-			manager_id: managerId,
-			user_endpoint_id: id,
-			name: request.name,
-			credentials: request.credentials,
-			account: { ...account, groups: [...account.groups] },
-			mapped_identity_id: mappedIdentityId,
-			...(config.allowedFunctions && { allowed_functions: [...config.allowedFunctions] }),
-		});
-		const pipe = openChildPipe(this.#records.pipePath(id), true, this.#eventsOf(id, entry));
-		try {
-			const process = await (this.#options.launch ?? launch)({
-				account,
-				name: request.name,
-				program,
-				environment,
-				message,
-				line: pipe.openWritingEnd(),
-			});
-			const record: ChildRecord = {
-				user_endpoint_id: id,
-				name: request.name,
-				client_id: request.credentials.client_id,
-				identity_id: request.identityId,
-				username: request.username,
-				account: account.uname,
-				uid: account.uid,
-				pid: process.pid,
-				start: process.start ?? "ended",
-				boot: bootId(),
-				started_at: new Date(nowMs()).toISOString(),
-				config_digest: createHash("sha256").update(JSON.stringify(told)).digest("hex"),
-				rendered: false,
-				running: false,
-			};
-			return { process, record, pipe };
-		} catch (error) {
-			pipe.remove();
-			throw error;
 		}
 	}
 
@@ -337,7 +278,8 @@ export class UserEndpoints {
 		if (this.#stopping) return;
 		if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
 		else if (entry.request === undefined) return;
-		else if (!record.running) await this.#refuse(entry.request, failureOf(entry, how, record));
+		else if (!record.running)
+			await this.#refuse(entry.request, failureOf({ reason: entry.reason, early: entry.early() }, how, record));
 		else if (!finalStatuses.has(how.status)) await this.#revive(entry.request);
 	}
 
@@ -369,27 +311,6 @@ export class UserEndpoints {
 			log.warn({ err: cause, userEndpoint: userEndpointId }, "the cloud could not be told that a start failed"),
 		);
 	}
-}
-
-/** Ours are written for the submitter; anything else may hold what is not theirs to know. */
-function wordsFor(error: unknown): string {
-	if (error instanceof Fault) return error.message;
-	if (error instanceof ConfigFault)
-		return `the files of this endpoint on ${hostname()} have a fault, which its log names: ask its administrator`;
-	return `this endpoint on ${hostname()} could not start a process for you, and its log says why: ask its administrator`;
-}
-
-const endWords = ({ status, signal }: Ended): string =>
-	signal !== null ? `ended by ${signal}` : status === null ? "ended" : `ended with status ${status}`;
-
-function failureOf({ reason, early }: Entry, how: Ended, { account, name }: ChildRecord): Fault {
-	const said = early();
-	const message =
-		reason ??
-		`your endpoint, as ${account} on ${hostname()}, ${endWords(how)} before it could run (${
-			said === "" ? `its log is ~/.errand/endpoints/${name}/endpoint.log` : said
-		}): ask the endpoint's administrator if this is not yours to mend`;
-	return new Fault("SEMANTICALLY_INVALID", message);
 }
 
 function subjectOf(record: ChildRecord): AuditSubject {
