@@ -418,6 +418,21 @@ describe("GC-9: user endpoints live longer than their manager's process, and not
 		expect(idsSentTo(id).filter((sent) => sent === task)).toHaveLength(1);
 	});
 
+	test("one that nobody has used for as long as tasks are kept is forgotten, with its key", async () => {
+		const [idle, busy] = [await started(ada, { nodes: 1 }), await started(ada, { nodes: 2 })];
+		await taken(idle.id, idle.task);
+		await cloud.database.query(
+			"update user_endpoints set created_at = created_at - interval '15 days', asked_at = asked_at - interval '15 days', last_seen_at = last_seen_at - interval '15 days'",
+		);
+		await cloud.sweep(new Date());
+		const { items } = await cloud.operations.listUserEndpoints(owner, manager, { limit: 10 });
+		expect(items.map(({ id }) => id)).toEqual([busy.id]);
+		await expect(cloud.operations.takeLease(idle.key, idle.id, holder())).rejects.toMatchObject({
+			code: "ENDPOINT_NOT_FOUND",
+		});
+		expect(idsSentTo(busy.id)).toContain(busy.task);
+	});
+
 	test("a cloud that was away lets them be heard of before it takes them for gone", async () => {
 		await started(ada);
 		await silence();

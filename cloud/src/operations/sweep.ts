@@ -42,6 +42,7 @@ export function openSweeper(
 			count = await deleteOldTasks(database, before, rowsPerStatement);
 		await deleteOldTraces(database, before);
 		await deleteOldKeys(database, before);
+		await ports.userEndpoints.forget(before);
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));
 		// The bytes go while the rows are locked: whoever stores the same value again waits, and sees that they are gone.
 		const orphans = await database.transaction(async (session) => {

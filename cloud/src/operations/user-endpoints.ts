@@ -11,9 +11,11 @@ import type { Caller } from "../policy/caller.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import type { NewTasks } from "../store/tasks.ts";
 import {
+	deleteIdleUserEndpoint,
 	deleteUserEndpoints,
 	ensureUserEndpoint,
 	findUserEndpoint,
+	idleUserEndpoints,
 	markEnded,
 	type UserEndpointRow,
 	unfinishedIdsOfUserEndpoint,
@@ -45,6 +47,8 @@ export interface UserEndpoints {
 	remove(endpoint: EndpointId): Promise<void>;
 	/** Asks again for those that are gone and have tasks. */
 	sweep(): Promise<void>;
+	/** Removes those that nobody has used or heard of since then. */
+	forget(before: Date): Promise<void>;
 	close(): Promise<void>;
 }
 
@@ -53,6 +57,9 @@ export interface UserEndpoints {
  * its manager says when a start has failed: so there is time.
  */
 const askAgainMs = { native: 300_000, public: 90_000 } as const;
+
+/** In one round: a broker is asked for each. */
+const forgottenTogether = 100;
 
 const toOwnDaemon: Receiver = { userEndpoint: null, publicForm: false };
 
@@ -180,6 +187,14 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 
 		async sweep() {
 			await startWanted(await wantedUserEndpoints(database));
+		},
+
+		async forget(before) {
+			for (const row of await idleUserEndpoints(database, before, forgottenTogether)) {
+				await end(row);
+				await broker.removeEndpoint(row.id);
+				await deleteIdleUserEndpoint(database, before, row.id);
+			}
 		},
 
 		async close() {

@@ -189,6 +189,23 @@ export async function deleteUserEndpoints(session: Session, endpoint: EndpointId
 	await session.query("delete from user_endpoints where endpoint_id = $1", [endpoint]);
 }
 
+const isIdle = `greatest(created_at, asked_at, last_seen_at) < $1
+	and not exists (select from tasks t where t.user_endpoint_id = u.id and t.finished_seq is null)`;
+
+/** Without a process and without anything to do since then, at most so many. */
+export async function idleUserEndpoints(session: Session, before: Date, limit: number): Promise<UserEndpointRow[]> {
+	const { rows } = await session.query<UserEndpointRow>(
+		`select ${columns} from user_endpoints u where ${isIdle} limit $2`,
+		[before, limit],
+	);
+	return rows;
+}
+
+/** Unless it has got something to do since then. */
+export async function deleteIdleUserEndpoint(session: Session, before: Date, id: EndpointId): Promise<void> {
+	await session.query(`delete from user_endpoints u where ${isIdle} and id = $2`, [before, id]);
+}
+
 /** Bounded: whoever has ended these asks again. */
 export async function unfinishedIdsOfUserEndpoint(session: Session, id: EndpointId, limit: number): Promise<TaskId[]> {
 	const { rows } = await session.query<{ id: TaskId }>(
