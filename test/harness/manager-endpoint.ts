@@ -1,4 +1,5 @@
 /** A manager endpoint as a process of its own, whose program other accounts can read. */
+import { execFile } from "node:child_process";
 import {
 	accessSync,
 	chmodSync,
@@ -14,11 +15,14 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { type Client, Executor } from "@errand/sdk";
 import { writeBundles } from "../../deploy/package/bundles.ts";
 import type { TestCloud } from "./cloud.ts";
 import type { TestAccount } from "./local-account.ts";
 import { LoggedProcess } from "./process.ts";
+
+const run = promisify(execFile);
 
 /** One line of the audit log. */
 export interface AuditLine {
@@ -144,6 +148,14 @@ export class ManagerEndpoint {
 	async stop(): Promise<void> {
 		const code = await this.process.stop();
 		if (code !== 0) throw new Error(`the manager ended with ${code}:\n${this.process.output.slice(-4000)}`);
+	}
+
+	/** What `errand-endpoint doctor` finds, beside the manager that runs. */
+	async doctor(): Promise<{ name: string; state: string; says: string }[]> {
+		const words = [this.#program.main, "doctor", this.directory, "--json", "--online"];
+		// It ends with 1 when there is a fault.
+		const { stdout } = await run(this.#program.node, words).catch((error: { stdout: string }) => error);
+		return (JSON.parse(stdout) as { checks: { name: string; state: string; says: string }[] }).checks;
 	}
 
 	get audit(): AuditLine[] {

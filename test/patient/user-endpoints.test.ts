@@ -141,6 +141,15 @@ describe("user endpoints of several accounts", { timeout: 120_000 }, () => {
 		expect(statSync(join(manager.directory, "audit.log")).mode.toString(8)).toBe("100600");
 	});
 
+	test("GC-9: the doctor looks at what a manager of root needs: files, dropped rights, a program for all, homes", async () => {
+		const checks = await manager.doctor();
+		const of = (name: string) => checks.find((check) => check.name === name);
+		for (const name of ["config.yaml", "template", "user_environment.yaml", "identity map", "rights", "program"])
+			expect(of(name)).toMatchObject({ state: "ok" });
+		expect(of(`home of ${ada.local.name}`)).toMatchObject({ state: "ok", says: ada.local.home });
+		expect(of("home of root")).toMatchObject({ state: "fault" });
+	});
+
 	test("GC-9: the same identity with two configurations has two processes at once", async () => {
 		const wait = shell('echo "$LABEL"; sleep 1; echo "$PPID"');
 		const [one, two] = await Promise.all([
