@@ -17,6 +17,10 @@ export type ShareId = Id<"share">;
 export type FlowId = Id<"flow">;
 /** One execution of a flow. */
 export type RunId = Id<"run">;
+/** What an endpoint asks of the login of whoever submits there. */
+export type AuthPolicyId = Id<"auth-policy">;
+/** What authentication policies belong to. */
+export type AuthProjectId = Id<"auth-project">;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

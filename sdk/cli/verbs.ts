@@ -26,6 +26,7 @@ import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
+import { endpointUsers } from "./verbs/endpoint-users.ts";
 import { flowCancel } from "./verbs/flow-cancel.ts";
 import { flowCreate } from "./verbs/flow-create.ts";
 import { flowDelete } from "./verbs/flow-delete.ts";
@@ -54,6 +55,11 @@ import { groupRemove } from "./verbs/group-remove.ts";
 import { groupShow } from "./verbs/group-show.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
+import { policyChange } from "./verbs/policy-change.ts";
+import { policyCreate } from "./verbs/policy-create.ts";
+import { policyDelete } from "./verbs/policy-delete.ts";
+import { policyList } from "./verbs/policy-list.ts";
+import { policyShow } from "./verbs/policy-show.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
 import { taskExplain } from "./verbs/task-explain.ts";
@@ -71,6 +77,7 @@ export const groups: Groups = {
 	function: "Registered functions",
 	flow: "Flows: steps that follow one another",
 	group: "Groups of people to share with",
+	policy: "What endpoints ask of the logins of whoever submits",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
 };
@@ -102,6 +109,7 @@ export const verbs: readonly Verb[] = [
 	endpointShares,
 	endpointUnshare,
 	endpointRender,
+	endpointUsers,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,
@@ -128,6 +136,11 @@ export const verbs: readonly Verb[] = [
 	groupList,
 	groupShow,
 	groupDelete,
+	policyCreate,
+	policyChange,
+	policyList,
+	policyShow,
+	policyDelete,
 	cloudStart,
 	cloudStop,
 	cloudStatus,

@@ -62,6 +62,9 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 	await cloud.call("POST", "/v1/groups", { body: { name: `${people}-doomed` } });
 	const shareBody = { group: people, functions: [fn], tasks_per_day: 10 };
 	const share = (await cloud.call("PUT", `/v1/endpoints/${endpoint}/shares`, { body: shareBody })).json.id;
+	const policyBody = { name: "recent logins", authentication_assurance_timeout: 60 };
+	const policy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
+	const doomedPolicy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
 	return {
 		"HEAD /v2/version": { path: "/v2/version" },
 		"GET /v2/version": { path: "/v2/version?service=all" },
@@ -97,6 +100,7 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"GET /v1/functions": { path: "/v1/functions?limit=10" },
 		"GET /v1/endpoints": { path: "/v1/endpoints" },
 		"GET /v1/endpoints/{endpoint}": { path: "/v1/endpoints/ep1" },
+		"GET /v1/endpoints/{endpoint_id}/user-endpoints": { path: `/v1/endpoints/${endpoint}/user-endpoints?limit=10` },
 		"POST /v1/endpoints/{endpoint_id}/key": { path: `/v1/endpoints/${endpoint}/key` },
 		"PUT /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },
 		"DELETE /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },
@@ -143,6 +147,27 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"POST /v1/runs/{run_id}/rerun": { path: `/v1/runs/${some}/rerun` },
 		"POST /v1/runs/{run_id}/release": { path: `/v1/runs/${some}/release` },
 		"POST /v1/batch/runs": { path: "/v1/batch/runs", body: { filters: { run_ids: [some] } } },
+		"POST /v1/policies": { path: "/v1/policies", body: { name: "p", authentication_assurance_timeout: 60 } },
+		"GET /v1/policies": { path: "/v1/policies?limit=5" },
+		"GET /v1/policies/{policy_id}": { path: `/v1/policies/${policy}` },
+		"PUT /v1/policies/{policy_id}": { path: `/v1/policies/${policy}`, body: { name: "q" } },
+		"DELETE /v1/policies/{policy_id}": { path: `/v1/policies/${doomedPolicy}` },
+		"GET /v2/api/projects": { path: "/v2/api/projects" },
+		"POST /v2/api/projects": {
+			path: "/v2/api/projects",
+			body: { project: { display_name: "lab", contact_email: "ada@example.org", admin_ids: [endpoint] } },
+		},
+		"GET /v2/api/policies": { path: "/v2/api/policies" },
+		"POST /v2/api/policies": {
+			path: "/v2/api/policies",
+			body: {
+				policy: {
+					...{ project_id: newId(), display_name: "p", description: "", high_assurance: false },
+					domain_constraints_include: ["*.Example.org"],
+				},
+			},
+		},
+		"GET /v2/api/policies/{policy_id}": { path: `/v2/api/policies/${policy}` },
 		"POST /v1/task-groups": { path: "/v1/task-groups" },
 		"PUT /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}`, body: bytes },
 		"HEAD /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}` },
@@ -164,7 +189,7 @@ test("every route answers a good request with its status and a reply of its sche
 
 test("GC-7: every route but the open ones refuses a request without a token, with a bad one, and with one for other things", async () => {
 	const requests = await goodRequests();
-	for (const row of cloud.app.routes.filter((route) => route.access === "compute" && route.method !== "HEAD")) {
+	for (const row of cloud.app.routes.filter((route) => route.access !== "open" && route.method !== "HEAD")) {
 		const { path, body } = requests[`${row.method} ${row.path}`] as { path: string; body?: unknown };
 		const before = cloud.operations.calls.length;
 		expectProblem(await cloud.call(row.method, path, { body, token: "" }), "USER_UNAUTHENTICATED");

@@ -2,7 +2,7 @@
  * What happens in the cloud, as typed events: logs, metrics, the stream hub and tests listen to the same ones.
  */
 import { EventEmitter } from "node:events";
-import type { EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import type { AuthPolicyId, EndpointId, TaskGroupId, TaskId } from "@errand/proto";
 import type { StreamFrame, StreamResult } from "@errand/proto/rest";
 
 export interface CloudEvents {
@@ -23,6 +23,8 @@ export interface CloudEvents {
 	"endpoint:changed": [{ endpoint: EndpointId }];
 	/** Committed: a thread of a run was begun, or told something. */
 	"run:told": [{ thread: string }];
+	/** What was remembered of it is old. */
+	"auth-policy:changed": [{ policy: AuthPolicyId }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
 	"broker:connected": [];
