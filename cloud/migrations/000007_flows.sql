@@ -41,6 +41,8 @@ create table runs (
 	input_schema json not null,
 	-- What paths read as `$._context`.
 	context json not null,
+	-- How its owner had proved who they are when it was started or last resumed: what endpoints may ask of a login.
+	login json,
 	label text not null default '',
 	tags text[] not null default '{}',
 	managers text[] not null default '{}',

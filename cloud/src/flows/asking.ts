@@ -102,6 +102,7 @@ async function answerOf(provider: Provider, row: ActionRow): Promise<Answer> {
 		url: row.url,
 		body: row.body as Json,
 		owner: row.owner_id,
+		login: (row.login ?? undefined) as Ask["login"],
 		run: row.run_id,
 		label: row.label,
 		actionId: row.action_id,

@@ -1,3 +1,4 @@
+import { authPolicyCreation } from "@errand/proto/rest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../operations/test-cloud.ts";
 import { TestFlows } from "./test-flows.ts";
@@ -211,6 +212,35 @@ describe("a run", () => {
 			await other.close();
 		}
 	});
+});
+
+test("a run whose endpoint asks for another login is INACTIVE until its owner resumes it with one", async () => {
+	flows.play = (x) => x ?? null;
+	const { operations } = flows.cloud;
+	const policy = await operations.createAuthPolicy(
+		flows.caller,
+		authPolicyCreation.parse({ name: "staff", domain_constraints_include: ["uni.edu"] }),
+	);
+	const registered = await operations.registerEndpoint(flows.caller, undefined, {
+		endpoint_name: "strict",
+		metadata: { errand_protocol: 1 },
+		authentication_policy: policy.id,
+	});
+	const strict = { endpoint_id: registered.endpoint_id, tasks: [{ function_id: flows.fn, args: [1] }] };
+	const run = await flows.start(one(flows.action({ Parameters: strict, ResultPath: "$.r", End: true })));
+	const waiting = await flows.until(run, ({ status }) => status === "INACTIVE");
+	expect(waiting.details).toMatchObject({
+		code: "AUTHENTICATION_POLICY_NOT_MET",
+		details: { authorization_parameters: { session_required_policies: [policy.id] } },
+	});
+	await operations.resumeRun(flows.caller, run as never);
+	expect((await flows.until(run, () => true)).completion_time).toBeNull();
+	const atWork = { ...flows.caller, login: { domains: ["uni.edu"], service: false, atMs: Date.now() } };
+	await operations.resumeRun(atWork, run as never);
+	await expect.poll(() => flows.cloud.bus.tasks(registered.endpoint_id as never).length, { timeout: 5_000 }).toBe(1);
+	expect((await flows.until(run, ({ status }) => status === "ACTIVE")).details.code).toBe("FlowActive");
+	await operations.cancelRun(flows.caller, run as never);
+	await flows.until(run);
 });
 
 describe("PEG-1: a run that failed", () => {

@@ -23,6 +23,7 @@ import {
 	insertRun,
 	type NewRun,
 	type RunRow,
+	renewLogin,
 	runsFor,
 	updateRunNotes,
 } from "../store/runs.ts";
@@ -155,6 +156,7 @@ export function runOperations(ports: Ports): RunOperations {
 				definition: row.definition,
 				inputSchema: row.input_schema,
 				context: await contextOf(caller, flow, id),
+				login: caller.login,
 				label: input.label ?? "",
 				tags: input.tags,
 				managers: input.run_managers,
@@ -203,6 +205,7 @@ export function runOperations(ports: Ports): RunOperations {
 				definition: script.definition,
 				inputSchema: script.input_schema,
 				context: await contextOf(caller, row.flow_id, again),
+				login: caller.login,
 				label: row.label,
 				tags: row.tags,
 				managers: row.managers,
@@ -274,7 +277,8 @@ export function runOperations(ports: Ports): RunOperations {
 		},
 
 		async resumeRun(caller, id) {
-			await find(caller, "run.resume", id);
+			const { row } = await find(caller, "run.resume", id);
+			if (row.owner_id === caller.accountId && caller.login !== undefined) await renewLogin(database, id, caller.login);
 			const threads = await inactiveThreads(database, id);
 			await unparkThreads(database, id);
 			await tell(threads, { kind: "resume" });

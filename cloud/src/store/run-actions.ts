@@ -31,12 +31,13 @@ export interface ActionRow {
 	task_group: TaskGroupId | null;
 	/** In whose name the provider is asked. */
 	owner_id: AccountId;
+	login: unknown;
 	label: string;
 	now: Date;
 }
 
 const columns = `a.request_id, a.run_id, a.thread_id, a.turn, a.url, a.body, a.status, a.action_id, a.document, a.cancel_requested, a.resume_requested,
-	a.asked, a.silent_since, a.task_group, r.owner_id, r.label, now() as now`;
+	a.asked, a.silent_since, a.task_group, r.owner_id, r.login, r.label, now() as now`;
 
 /** Recorded before anybody is asked. May be repeated. */
 export async function insertActions(

@@ -39,6 +39,7 @@ export interface NewRun {
 	readonly definition: unknown;
 	readonly inputSchema: unknown;
 	readonly context: unknown;
+	readonly login: unknown;
 	readonly label: string;
 	readonly tags: readonly string[];
 	readonly managers: readonly string[];
@@ -50,8 +51,8 @@ export interface NewRun {
 /** When it began, by the database's clock; undefined when it is there already: a repeat. */
 export async function insertRun(session: Session, run: NewRun): Promise<Date | undefined> {
 	const { rows } = await session.query<{ started_at: Date }>(
-		`insert into runs (id, flow_id, owner_id, flow_title, definition, input_schema, context, label, tags, managers, monitors, details, rerun_of)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (id) do nothing returning started_at`,
+		`insert into runs (id, flow_id, owner_id, flow_title, definition, input_schema, context, login, label, tags, managers, monitors, details, rerun_of)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (id) do nothing returning started_at`,
 		[
 			run.id,
 			run.flow,
@@ -60,6 +61,7 @@ export async function insertRun(session: Session, run: NewRun): Promise<Date | u
 			toJsonb(run.definition),
 			toJsonb(run.inputSchema),
 			toJsonb(run.context),
+			toJsonb(run.login),
 			run.label,
 			run.tags,
 			run.managers,
@@ -122,6 +124,11 @@ export async function runsFor(
 		],
 	);
 	return rows;
+}
+
+/** Its owner has logged in anew, and says so by resuming it. */
+export async function renewLogin(session: Session, id: RunId, login: unknown): Promise<void> {
+	await session.query("update runs set login = $2 where id = $1", [id, toJsonb(login)]);
 }
 
 export interface RunNotes {

@@ -3,7 +3,6 @@
  * and answers are those of the public interface's own provider, in both its versions. Results tell when it has ended.
  */
 import {
-	type AccountId,
 	type EndpointId,
 	Fault,
 	faults,
@@ -14,7 +13,7 @@ import {
 	type TaskGroupId,
 	type TaskId,
 } from "@errand/proto";
-import type { Json } from "@errand/proto/flow";
+import type { Json, JsonObject } from "@errand/proto/flow";
 import { computeScope, type FailureDocument, type StreamResult, type submission } from "@errand/proto/rest";
 import { jsonObstacle, parseStructured } from "@errand/proto/structured-value";
 import type * as z from "zod";
@@ -41,7 +40,7 @@ export function computeProvider(ports: {
 	const { database, operations } = ports;
 
 	/** The owner, without what an administrator may do besides: the flow's author has not been given that. */
-	async function callerOf(owner: AccountId): Promise<Caller> {
+	async function callerOf({ owner, login }: Ask): Promise<Caller> {
 		const account = await accountById(database, owner);
 		if (account === undefined || account.disabled_at !== null)
 			throw new Refusal("the account of the run's owner is disabled");
@@ -53,14 +52,16 @@ export function computeProvider(ports: {
 			operator: false,
 			scopes: new Set([computeScope]),
 			tokenExpiresAtMs: Number.POSITIVE_INFINITY,
+			...(login && { login }),
 		};
 	}
 
 	async function run(ask: Ask): Promise<Answer> {
 		const { endpoint, input, tasks } = bodyOf(ask);
 		const submitted = await translated(async () =>
-			operations.submit(await callerOf(ask.owner), endpoint, input, ask.requestId),
+			operations.submit(await callerOf(ask), endpoint, input, ask.requestId).catch(loginWanted),
 		);
+		if ("wanted" in submitted) return wantsLogin(ask, submitted.wanted);
 		// A list of each function's tasks, in the order of the body.
 		const left = new Map(Object.entries(submitted.tasks).map(([fn, ids]) => [fn, [...ids]]));
 		const ids = tasks.map((task) => left.get(task.function)?.shift() as TaskId);
@@ -90,7 +91,7 @@ export function computeProvider(ports: {
 		resume: status,
 		async cancel(ask) {
 			const { ids } = begunOf(ask);
-			await translated(async () => operations.cancelTasks(await callerOf(ask.owner), { taskIds: ids }));
+			await translated(async () => operations.cancelTasks(await callerOf(ask), { taskIds: ids }));
 			return status(ask);
 		},
 	};
@@ -113,6 +114,24 @@ function bodyOf(ask: Ask): { endpoint: EndpointId; input: Submission; tasks: rea
 	}
 	const input: Submission = { tasks, result_serializers: resultSerializers, ...body.settings };
 	return { endpoint: body.endpoint, input, tasks: body.tasks };
+}
+
+/** The endpoint asks for another login than the owner's: for the owner to give, and no end of the action. */
+function loginWanted(cause: unknown): { wanted: Fault } {
+	if (cause instanceof Fault && cause.code === "AUTHENTICATION_POLICY_NOT_MET") return { wanted: cause };
+	throw cause;
+}
+
+function wantsLogin(ask: Ask, { code, message, authorization }: Fault): Answer {
+	const description = `${message}; log in so, then resume the run`;
+	const details = {
+		code,
+		description,
+		...(authorization && { authorization_parameters: { ...authorization } as JsonObject }),
+	};
+	const creator_id = `urn:globus:auth:identity:${ask.owner}`;
+	const document = { action_id: null, status: "INACTIVE", display_status: "INACTIVE", creator_id, details };
+	return { status: "INACTIVE", actionId: null, document, askAgainMs: safetyMs };
 }
 
 /** Of an action that was begun: its document says which tasks it has. */

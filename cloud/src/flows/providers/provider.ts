@@ -1,6 +1,7 @@
 /** The port to whatever does the work of Action states: the service's own parts, and action providers elsewhere. */
 import type { AccountId, RunId, TaskGroupId } from "@errand/proto";
 import type { Json } from "@errand/proto/flow";
+import type { Login } from "../../policy/login.ts";
 
 /** One request to a provider. */
 export interface Ask {
@@ -11,6 +12,8 @@ export interface Ask {
 	readonly body: Json;
 	/** In whose name: the run's owner. */
 	readonly owner: AccountId;
+	/** How the owner had logged in when the run was started or last resumed. */
+	readonly login: Login | undefined;
 	readonly run: RunId;
 	readonly label: string;
 	/** Null before the first answer. */
@@ -23,7 +26,8 @@ export interface Ask {
 
 export interface Answer {
 	readonly status: "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "FAILED";
-	readonly actionId: string;
+	/** Null: it has not begun, and is asked to run again. */
+	readonly actionId: string | null;
 	/** The action's whole status document, as a flow reads it from its state. */
 	readonly document: Json;
 	/** When to ask again unless somebody tells, in milliseconds. Of an action that has ended it counts for nothing. */
