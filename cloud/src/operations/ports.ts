@@ -29,8 +29,25 @@ export interface Ports {
 	readonly functions: FunctionCache;
 	readonly userEndpoints: UserEndpoints;
 	readonly keys: EndpointKeys;
+	/** This cloud, as endpoints reach it. */
+	readonly cloudUrl: string;
 	/** Where a key's credentials become tokens. */
 	readonly tokenEndpoint: string;
 	readonly events: CloudEventBus;
 	readonly log: Log;
 }
+
+/** What user endpoints are started with: everything that is there before them. */
+export type UserEndpointPorts = Pick<
+	Ports,
+	| "database"
+	| "broker"
+	| "publisher"
+	| "dispatch"
+	| "recorder"
+	| "keys"
+	| "cloudUrl"
+	| "tokenEndpoint"
+	| "events"
+	| "log"
+>;

@@ -1,6 +1,6 @@
 /** What is done again and again in the background: asking again for what was not answered, and forgetting what is old. */
 import { retentionMs as defaultRetentionMs } from "@errand/proto";
-import { deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
+import { deleteOldKeys, deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
 import { overdueCancellations } from "../store/tasks.ts";
 import { askToCancel } from "./cancel.ts";
 import type { Ports } from "./ports.ts";
@@ -27,10 +27,10 @@ export function openSweeper(
 
 	async function askAgain(): Promise<void> {
 		const overdue = await overdueCancellations(database, cancelAgainMs, 10 * rowsPerStatement);
-		for (const [endpoint, rows] of Map.groupBy(overdue, (row) => row.endpoint_id))
+		for (const [daemon, rows] of Map.groupBy(overdue, (row) => row.daemon_id))
 			await askToCancel(
 				ports,
-				endpoint,
+				daemon,
 				rows.map((row) => row.id),
 			);
 	}
@@ -41,6 +41,8 @@ export function openSweeper(
 		for (let count = rowsPerStatement; count === rowsPerStatement; tasks += count)
 			count = await deleteOldTasks(database, before, rowsPerStatement);
 		await deleteOldTraces(database, before);
+		await deleteOldKeys(database, before);
+		await ports.userEndpoints.forget(before);
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));
 		// The bytes go while the rows are locked: whoever stores the same value again waits, and sees that they are gone.
 		const orphans = await database.transaction(async (session) => {
