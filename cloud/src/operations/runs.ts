@@ -2,19 +2,18 @@
 import { createHash } from "node:crypto";
 import { Fault, type FlowId, idFromBytes, newId, type RunId, type TaskId } from "@errand/proto";
 import { type FlowDefinition, hidePrivateDefinition, hidePrivateState, type Json } from "@errand/proto/flow";
-import type { RunDocument, RunLogEntry, RunVisit, runBatch } from "@errand/proto/rest";
-import type * as z from "zod";
+import type { RunDocument } from "@errand/proto/rest";
 import { readDefinition } from "../flows/definition.ts";
 import { checkInput } from "../flows/input.ts";
 import type { ThreadEvent } from "../flows/machine/event.ts";
 import { beginThread, type Thread } from "../flows/machine/thread.ts";
 import type { Caller } from "../policy/caller.ts";
-import { type Action, may, type Thing } from "../policy/policy.ts";
+import type { Action } from "../policy/policy.ts";
 import { insertAudit } from "../store/audit.ts";
 import { findFlow } from "../store/flows.ts";
 import { accountById } from "../store/identity.ts";
 import { pendingActions } from "../store/run-actions.ts";
-import { insertLog, type LogRow, readLog, type VisitRow, visitsOf } from "../store/run-log.ts";
+import { insertLog, type LogRow, readLog, visitsOf } from "../store/run-log.ts";
 import { inactiveThreads, insertThread, rootOf, tellThread, unparkThreads } from "../store/run-threads.ts";
 import {
 	definitionOfRun,
@@ -33,6 +32,7 @@ import type { Operations } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { type FoundRun, notesAfter, toDocument, toEntry, toVisit } from "./run-documents.ts";
 
 type RunOperations = Pick<
 	Operations,
@@ -56,11 +56,6 @@ const statesLimit = 1_000_000;
 /** Visits in one reply: a Map of many items has more than anybody reads. */
 const visitsShown = 5_000;
 
-interface Found {
-	readonly row: RunRow;
-	readonly thing: Thing;
-}
-
 /** Where a run begins. */
 interface FirstStep {
 	readonly state: string;
@@ -73,7 +68,7 @@ interface FirstStep {
 export function runOperations(ports: Ports): RunOperations {
 	const { database, events } = ports;
 
-	async function find(caller: Caller, action: Action, id: RunId): Promise<Found> {
+	async function find(caller: Caller, action: Action, id: RunId): Promise<FoundRun> {
 		const row = await findRun(database, id);
 		const thing = row === undefined ? {} : runThing(row, caller, await principalsOf(database, caller));
 		permit(caller, "run.read", thing, id);
@@ -323,79 +318,9 @@ export function runOperations(ports: Ports): RunOperations {
 	};
 }
 
-type Batch = z.output<typeof runBatch>;
-
-function notesAfter(row: RunRow, batch: Batch) {
-	const list = (key: "tags" | "run_managers" | "run_monitors", before: readonly string[]): string[] => {
-		const from = batch.set?.[key] ?? before;
-		const gone = new Set(batch.remove?.[key] ?? []);
-		return [...new Set([...from, ...(batch.add?.[key] ?? [])])].filter((one) => !gone.has(one));
-	};
-	return {
-		label: row.label,
-		tags: list("tags", row.tags),
-		managers: list("run_managers", row.managers),
-		monitors: list("run_monitors", row.monitors),
-	};
-}
-
 function derivedId(text: string): RunId {
 	const bytes = createHash("sha256").update(text).digest().subarray(0, 16);
 	bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
 	bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
 	return idFromBytes<RunId>(bytes);
-}
-
-function toDocument(caller: Caller, { row, thing }: Found): RunDocument {
-	const owner = identityUrn(row.owner_id);
-	return {
-		run_id: row.id,
-		action_id: row.id,
-		flow_id: row.flow_id,
-		flow_title: row.flow_title,
-		flow_last_updated: row.flow_updated_at.toISOString(),
-		start_time: row.started_at.toISOString(),
-		completion_time: row.completed_at?.toISOString() ?? null,
-		status: row.status,
-		display_status: row.status,
-		details: row.details as RunDocument["details"],
-		run_owner: owner,
-		created_by: owner,
-		run_managers: row.managers,
-		run_monitors: row.monitors,
-		manage_by: row.managers,
-		monitor_by: row.monitors,
-		user_role: roleOf(caller, thing),
-		label: row.label,
-		tags: row.tags,
-		rerun_of: row.rerun_of,
-	};
-}
-
-function roleOf(caller: Caller, thing: Thing): RunDocument["user_role"] {
-	if (thing.ownerId === caller.accountId) return "run_owner";
-	return may(caller, "run.change", thing) ? "run_manager" : "run_monitor";
-}
-
-const toEntry = ({ at, code, description, details }: LogRow): RunLogEntry => ({
-	time: at.toISOString(),
-	code,
-	description,
-	details: details as RunLogEntry["details"],
-});
-
-function toVisit(row: VisitRow): RunVisit {
-	return {
-		branch: row.branch,
-		visit: row.visit,
-		state: row.state,
-		type: row.type,
-		attempts: row.attempts,
-		entered_at: row.entered_at.toISOString(),
-		left_at: row.left_at?.toISOString() ?? null,
-		outcome: row.outcome,
-		input: row.input as RunVisit["input"],
-		output: row.output as RunVisit["output"],
-		error: row.error as RunVisit["error"],
-	};
 }

@@ -1,6 +1,7 @@
 /** What the rules of a Choice ask: one table of comparisons, and whether a condition holds. */
 import type { ChoiceState, Condition } from "./definition.ts";
 import { FlowFailure } from "./flow-failure.ts";
+import { patternLimitChars } from "./flow-limits.ts";
 import type { Json } from "./json.ts";
 import { readPath, requirePath } from "./reference-path.ts";
 import type { Scope } from "./scope.ts";
@@ -120,6 +121,8 @@ const escapable = new Set(["*", "\\"]);
 
 /** Why a pattern cannot be read; undefined when it can. */
 export function patternObstacle(pattern: string): string | undefined {
+	if (pattern.length > patternLimitChars)
+		return `a pattern has at most ${patternLimitChars} characters, this one has ${pattern.length}`;
 	for (let i = 0; i < pattern.length; i++) {
 		if (pattern[i] !== "\\") continue;
 		if (!escapable.has(pattern[++i] ?? ""))

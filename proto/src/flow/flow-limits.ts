@@ -42,6 +42,9 @@ export const expressionLimitSize = 1_000_000;
 /** Text of one path. */
 export const pathLimitChars = 1_024;
 
+/** Text of a `StringMatches`: looking takes as long as the product of it and the value. */
+export const patternLimitChars = 256;
+
 /** A run lives a year at most, as in the field's service: no wait or deadline is longer. */
 export const flowLimitSeconds = 365 * 24 * 3600;
 

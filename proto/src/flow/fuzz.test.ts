@@ -57,7 +57,7 @@ const words = [
 	"'",
 	"`",
 ];
-const scope = { state: { a: [1, [2], { b: 3 }], b: "text" }, context: {} };
+const scope = { state: { a: [1, [2], { b: 3 }], b: "text", big: "x".repeat(200_000) }, context: {} };
 
 test("no text makes the reader or the evaluator of expressions throw anything but their faults", () => {
 	const text = fc.oneof(
@@ -91,6 +91,8 @@ test.each([
 	["sums of sorted lists", "[sorted(range(500)) for i in range(500)]"],
 	["replacement", "('a' * 1000).replace('a', 'b' * 1000).replace('b', 'c' * 1000)"],
 	["joining", "('x' * 1000).join([str(i) for i in range(2000)])"],
+	["looking at a long text again and again", "[big[i] for i in range(20000)]"],
+	["comparing long texts again and again", "[i for i in range(20000) if big + 'a' < big + 'b']"],
 	["comparison of what is shared", `${doubled(20)} == ${doubled(20)}`],
 ])("the budget ends %s", (_, source) => {
 	const started = performance.now();

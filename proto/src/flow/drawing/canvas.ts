@@ -15,14 +15,6 @@ export class Canvas {
 		for (const [i, letter] of [...text].entries()) this.#row(this.#letters, y)[x + i] = letter;
 	}
 
-	clear(x: number, y: number, width: number, height: number): void {
-		for (let row = y; row < y + height; row++)
-			for (let column = x; column < x + width; column++) {
-				delete this.#row(this.#letters, row)[column];
-				this.#row(this.#joins, row)[column] = 0;
-			}
-	}
-
 	box(x: number, y: number, width: number, height: number): void {
 		const [endX, endY] = [x + width - 1, y + height - 1];
 		for (const row of [y, endY]) this.line([x, row], [endX, row], false);

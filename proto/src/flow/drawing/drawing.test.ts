@@ -164,3 +164,26 @@ test("a thousand states in a row are drawn in time", () => {
 	expect(flow && shapes(drawSvg(flow))).toHaveLength(1_000);
 	expect(performance.now() - started).toBeLessThan(5_000);
 });
+
+test("a tangle is listed instead, in time", () => {
+	const names = Array.from({ length: 400 }, (_, i) => `S${i}`);
+	const states = names.map((name, i) => [
+		name,
+		i + 1 < names.length
+			? {
+					Type: "Choice",
+					Choices: names
+						.slice(i + 1, i + 120)
+						.map((to) => ({ Variable: "$.x", IsNull: true, Next: to }))
+						.slice(-8),
+					Default: names[i + 1],
+				}
+			: { Type: "Succeed" },
+	]);
+	const { flow, issues } = parseFlow({ StartAt: "S0", States: Object.fromEntries(states) });
+	if (!flow) throw new Error(JSON.stringify(issues.slice(0, 3)));
+	const started = performance.now();
+	expect(drawSvg(flow)).toContain("→ S1 ");
+	expect(drawTerminal(flow, { columns: 200 })[0]).toContain("S0");
+	expect(performance.now() - started).toBeLessThan(2_000);
+});

@@ -42,7 +42,11 @@ export function laneOffset(cell: Cell, lane: number, width: number): number {
 	return cell.left + (lane + 1) * width;
 }
 
-export function layerGraph(graph: StateGraph): Layers {
+/** Lines that pass through more layers than this, all together, are a tangle: nobody could read it. */
+const passedLayers = 20_000;
+
+/** Undefined when it is too tangled to be drawn. */
+export function layerGraph(graph: StateGraph): Layers | undefined {
 	const start = cell("start");
 	const end = cell("end");
 	const cells = new Map([...graph.states].map(([name, state]) => [name, cell("state", state)]));
@@ -59,7 +63,8 @@ export function layerGraph(graph: StateGraph): Layers {
 	const ended = lines.some(({ to }) => to === end);
 	const all = [start, ...cells.values(), ...(ended ? [end] : [])];
 	assignLayers(all, lines, end);
-	return { layers: collect(all, lines), lines };
+	const passed = lines.reduce((sum, { from, to }) => sum + Math.abs(to.layer - from.layer), 0);
+	return passed > passedLayers ? undefined : { layers: collect(all, lines), lines };
 }
 
 function cell(kind: Cell["kind"], state?: FlowState): Cell {

@@ -70,8 +70,10 @@ export interface Picture {
 	readonly routes: readonly Route[];
 }
 
-export function layOut(graph: StateGraph, metrics: Metrics): Picture {
+/** Undefined when it, or a graph within it, is too tangled to be drawn. */
+export function layOut(graph: StateGraph, metrics: Metrics): Picture | undefined {
 	const layers = layerGraph(graph);
+	if (!layers) return undefined;
 	const inner = new Map<Cell, readonly Picture[]>();
 	const outgoing = Map.groupBy(
 		layers.lines.filter(({ loops }) => !loops),
@@ -79,6 +81,7 @@ export function layOut(graph: StateGraph, metrics: Metrics): Picture {
 	);
 	for (const cell of layers.layers.flat()) {
 		const pictures = cell.state ? innerGraphs(cell.state).map((each) => layOut(each, metrics)) : [];
+		if (!pictures.every((picture) => picture !== undefined)) return undefined;
 		inner.set(cell, pictures);
 		measure(cell, pictures, portsWidth(outgoing.get(cell) ?? [], metrics), metrics);
 	}

@@ -2,6 +2,7 @@
 import type { StateGraph } from "../definition.ts";
 import { shortened } from "./label.ts";
 import { markSigns, type StateMarks } from "./mark.ts";
+import { outline } from "./outline.ts";
 import { type Box, layOut, type Metrics, type Point, type Route } from "./picture.ts";
 
 const sizes = { name: 13.5, caption: 11, label: 11 };
@@ -49,21 +50,39 @@ svg.flow{--page:#fff;--box:#fff;--frame:#f6f8fa;--edge:#c4cdd8;--text:#17202c;--
 
 /** A whole SVG document, without scripts and without anything from elsewhere. `title`: told to who cannot see it. */
 export function drawSvg(graph: StateGraph, options: { marks?: StateMarks; title?: string } = {}): string {
-	const { boxes, routes, width, height } = layOut(graph, metrics);
+	const { marks, title = "Flow" } = options;
+	const picture = layOut(graph, metrics);
+	if (!picture) return drawList(outline(graph, marks), title);
+	const { boxes, routes, width, height } = picture;
+	return page(width, height, title, [
+		// Frames first: lines within them are over them, and boxes over lines.
+		...boxes.filter(({ frame }) => frame).map((box) => drawBox(box, marks)),
+		...routes.map(drawLine),
+		...boxes.filter(({ frame }) => !frame).map((box) => drawBox(box, marks)),
+		...routes.map(drawLabel),
+	]);
+}
+
+function page(width: number, height: number, title: string, parts: readonly string[]): string {
 	const [w, h] = [Math.ceil(width + 2 * margin), Math.ceil(height + 2 * margin)];
-	const title = options.title ?? "Flow";
 	return [
 		`<svg xmlns="http://www.w3.org/2000/svg" class="flow" width="${w}" height="${h}" viewBox="${-margin} ${-margin} ${w} ${h}" role="img" aria-label="${escaped(title)}">`,
 		`<title>${escaped(title)}</title>`,
 		`<style>${style}</style>`,
-		// Frames first: lines within them are over them, and boxes over lines.
-		...boxes.filter(({ frame }) => frame).map((box) => drawBox(box, options.marks)),
-		...routes.map(drawLine),
-		...boxes.filter(({ frame }) => !frame).map((box) => drawBox(box, options.marks)),
-		...routes.map(drawLabel),
+		...parts,
 		"</svg>",
 		"",
 	].join("\n");
+}
+
+/** Of a flow that is too tangled to be drawn. */
+function drawList(lines: readonly string[], title: string): string {
+	const lineHeight = 18;
+	const texts = lines.map((line, i) => {
+		const text = line.trimStart();
+		return `<text class="caption" x="${8 * (line.length - text.length)}" y="${lineHeight * (i + 1)}">${escaped(text)}</text>`;
+	});
+	return page(900, lineHeight * lines.length, title, texts);
 }
 
 function drawBox(box: Box, marks: StateMarks | undefined): string {

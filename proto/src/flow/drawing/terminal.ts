@@ -1,9 +1,9 @@
 /** A flow in characters, for a terminal: boxes and lines when they fit, else a list of states and where they lead. */
-import type { FlowState, StateGraph } from "../definition.ts";
-import { arrowsOf, innerGraphs } from "../graph.ts";
+import type { StateGraph } from "../definition.ts";
 import { Canvas } from "./canvas.ts";
-import { arrowLabel, caption, shortened } from "./label.ts";
-import { markSigns, type StateMarks } from "./mark.ts";
+import { shortened } from "./label.ts";
+import type { StateMarks } from "./mark.ts";
+import { outline, titled } from "./outline.ts";
 import { type Box, layOut, type Metrics, type Picture } from "./picture.ts";
 
 /** Names and labels of at most so many characters, the widest drawing that fits is taken. */
@@ -19,6 +19,7 @@ export function drawTerminal(graph: StateGraph, options: { columns: number; mark
 	const { columns, marks } = options;
 	for (const [nameLimitChars, labelLimitChars, gap] of trials) {
 		const picture = layOut(graph, metricsOf(nameLimitChars, labelLimitChars, gap));
+		if (picture === undefined) break;
 		if (picture.width <= columns) return draw(picture, nameLimitChars, marks);
 	}
 	return outline(graph, marks).map((line) => shortened(line, columns));
@@ -75,39 +76,3 @@ function drawBox(canvas: Canvas, box: Box, nameLimitChars: number, marks: StateM
 	const x = box.x + Math.max(1, Math.floor((box.width - [...text].length) / 2));
 	canvas.text(x, box.y + (box.frame ? 0 : 1), shortened(text, box.width - 2));
 }
-
-/** What a type looks like where there is no mark. */
-const typeSigns: Readonly<Partial<Record<FlowState["type"], string>>> = {
-	Choice: "◇",
-	Fail: "✗",
-	Succeed: "✓",
-	Wait: "◔",
-	Map: "≡",
-	Parallel: "∥",
-	ExpressionEval: "=",
-};
-
-function titled(name: string, type: string, most: number, marks: StateMarks | undefined): string {
-	const mark = marks?.get(name);
-	const sign = mark ? markSigns[mark] : marks ? " " : typeSigns[type as FlowState["type"]];
-	return `${sign ? `${sign} ` : ""}${shortened(name, most)}`;
-}
-
-/** Each state with its ways out under it, what is in branches further in. */
-function outline(graph: StateGraph, marks: StateMarks | undefined, indent = ""): readonly string[] {
-	const ordered = [...graph.states.values()].sort(
-		(a, b) => Number(b.name === graph.startAt) - Number(a.name === graph.startAt),
-	);
-	return ordered.flatMap((state) => [
-		`${indent}${titled(state.name, state.type, 128, marks)} (${caption(state)})`,
-		...innerGraphs(state).flatMap((inner, i) => [
-			...(state.type === "Parallel" ? [`${indent}  branch ${i + 1}:`] : []),
-			...outline(inner, marks, `${indent}    `),
-		]),
-		...arrowsOf(state)
-			.filter(({ to }) => to !== undefined || (state.type !== "Fail" && state.type !== "Succeed"))
-			.map((arrow) => `${indent}  → ${arrow.to ?? "end"}${labelled(arrowLabel(state, arrow))}`),
-	]);
-}
-
-const labelled = (text: string): string => (text === "" ? "" : `  (${text})`);

@@ -23,6 +23,11 @@ export class EvaluationBudget {
 			);
 	}
 
+	/** Before an operation that looks at each character, or place, of this. */
+	read(value: string | readonly unknown[]): void {
+		this.spend(Math.ceil(value.length / 100));
+	}
+
 	/** Before something with so many characters or places is made. */
 	make(size: number): void {
 		this.#size += size;

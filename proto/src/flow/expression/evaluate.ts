@@ -46,25 +46,25 @@ class Evaluation {
 				this.#budget.make(2 * node.entries.length);
 				return Object.fromEntries(node.entries.map(([key, value]) => [keyOf(evaluate(key)), evaluate(value)]));
 			case "unary":
-				return unary(node.operator, evaluate(node.operand));
+				return this.#unary(node.operator, evaluate(node.operand));
 			case "binary":
 				return this.#binary(node.operator, evaluate(node.left), evaluate(node.right));
 			case "comparison":
 				return this.#comparison(node, variables);
 			case "and": {
 				const left = evaluate(node.left);
-				return isTrue(left) ? evaluate(node.right) : left;
+				return isTrue(left, this.#budget) ? evaluate(node.right) : left;
 			}
 			case "or": {
 				const left = evaluate(node.left);
-				return isTrue(left) ? left : evaluate(node.right);
+				return isTrue(left, this.#budget) ? left : evaluate(node.right);
 			}
 			case "conditional":
-				return evaluate(isTrue(evaluate(node.test)) ? node.value : node.otherwise);
+				return evaluate(isTrue(evaluate(node.test), this.#budget) ? node.value : node.otherwise);
 			case "attribute":
 				return attribute(evaluate(node.object), node.name);
 			case "index":
-				return element(evaluate(node.object), evaluate(node.index));
+				return this.#element(evaluate(node.object), evaluate(node.index));
 			case "slice":
 				return this.#slice(node, variables);
 			case "call":
@@ -81,7 +81,14 @@ class Evaluation {
 		const { state, context } = this.#scope;
 		if (name === "_context") return context;
 		if (!isJsonObject(state)) return refuse(`there is no "${name}": the state is ${kindOf(state)}`);
-		return present(ownValue(state, name), () => `there is no "${name}" in the state: ${keysOf(state)}`);
+		return present(ownValue(state, name), () => `there is no "${name}" in the state: ${contentsOf(state)}`);
+	}
+
+	#unary(operator: "-" | "+" | "not", value: Json): Json {
+		if (operator === "not") return !isTrue(value, this.#budget);
+		const number = asNumber(value);
+		if (number === undefined) return refuse(`${operator} before ${kindOf(value)} is not defined`);
+		return checkedNumber(operator === "-" ? -number : number, false);
 	}
 
 	#binary(operator: BinaryOperator, a: Json, b: Json): Json {
@@ -155,8 +162,22 @@ class Evaluation {
 		}
 		if (typeof whole !== "string" || typeof part !== "string")
 			return refuse(`${kindOf(part)} in ${kindOf(whole)} is not defined`);
-		this.#budget.spend(Math.ceil(whole.length / 100));
+		this.#budget.read(whole);
 		return whole.includes(part);
+	}
+
+	#element(whole: Json, index: Json): Json {
+		if (isJsonObject(whole)) {
+			if (typeof index !== "string") return refuse(`an object's key is a string, not ${kindOf(index)}`);
+			return present(ownValue(whole, index), () => `there is no "${index}": ${contentsOf(whole)}`);
+		}
+		if (!isRepeatable(whole)) return refuse(`${kindOf(whole)} has no places`);
+		const place = asNumber(index);
+		if (place === undefined || !Number.isInteger(place))
+			return refuse(`a place is a whole number, not ${kindOf(index)}`);
+		this.#budget.read(whole);
+		const items: readonly Json[] = typeof whole === "string" ? characters(whole) : whole;
+		return present(items.at(place), () => `there is no place ${place} among ${items.length}`);
 	}
 
 	#slice({ object, start, stop, step }: Node<"slice">, variables: Variables): Json {
@@ -170,8 +191,8 @@ class Evaluation {
 		const bounds = { start: bound(start), stop: bound(stop), step: bound(step) ?? 1 };
 		if (bounds.step === 0) return refuse("a slice with a step of 0");
 		if (!isRepeatable(whole)) return refuse(`${kindOf(whole)} has no slices`);
+		this.#budget.read(whole);
 		const items: readonly Json[] = typeof whole === "string" ? characters(whole) : whole;
-		this.#budget.spend(Math.ceil(items.length / 100));
 		const taken = places(items.length, bounds).map((i) => items[i] as Json);
 		this.#budget.make(taken.length);
 		return typeof whole === "string" ? taken.join("") : taken;
@@ -198,7 +219,8 @@ class Evaluation {
 			const inner = new Map(variables);
 			this.#budget.spend(1 + variables.size);
 			for (const [name, value] of unpack(clause.variables, item)) inner.set(name, value);
-			if (clause.tests.every((test) => isTrue(this.value(test, inner)))) this.#loop(node, depth + 1, inner, made);
+			if (clause.tests.every((test) => isTrue(this.value(test, inner), this.#budget)))
+				this.#loop(node, depth + 1, inner, made);
 		}
 	}
 }
@@ -213,28 +235,9 @@ function unpack(names: readonly string[], item: Json): readonly (readonly [strin
 	return names.map((name, i) => [name, parts[i] as Json]);
 }
 
-function unary(operator: "-" | "+" | "not", value: Json): Json {
-	if (operator === "not") return !isTrue(value);
-	const number = asNumber(value);
-	if (number === undefined) return refuse(`${operator} before ${kindOf(value)} is not defined`);
-	return checkedNumber(operator === "-" ? -number : number, false);
-}
-
 function attribute(object: Json, name: string): Json {
 	if (!isJsonObject(object)) return refuse(`${kindOf(object)} has no "${name}"`);
-	return present(ownValue(object, name), () => `there is no "${name}": ${keysOf(object)}`);
-}
-
-function element(whole: Json, index: Json): Json {
-	if (isJsonObject(whole)) {
-		if (typeof index !== "string") return refuse(`an object's key is a string, not ${kindOf(index)}`);
-		return present(ownValue(whole, index), () => `there is no "${index}": ${keysOf(whole)}`);
-	}
-	if (!isRepeatable(whole)) return refuse(`${kindOf(whole)} has no places`);
-	const place = asNumber(index);
-	if (place === undefined || !Number.isInteger(place)) return refuse(`a place is a whole number, not ${kindOf(index)}`);
-	const items: readonly Json[] = typeof whole === "string" ? characters(whole) : whole;
-	return present(items.at(place), () => `there is no place ${place} among ${items.length}`);
+	return present(ownValue(object, name), () => `there is no "${name}": ${contentsOf(object)}`);
 }
 
 /** Not `??`: null is a value. */
@@ -268,7 +271,7 @@ function keyOf(value: Json): string {
 	return isPrototypeKey(value) ? refuse(`"${value}" is not taken as a key`) : value;
 }
 
-function keysOf(object: Readonly<Record<string, Json>>): string {
+function contentsOf(object: Readonly<Record<string, Json>>): string {
 	const keys = Object.keys(object);
 	if (keys.length === 0) return "it is empty";
 	return `it has ${keys.slice(0, 8).join(", ")}${keys.length > 8 ? ", …" : ""}`;

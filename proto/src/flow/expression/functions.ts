@@ -4,7 +4,18 @@ import { isPathFault, type ReferencePath, readPath } from "../reference-path.ts"
 import type { Scope } from "../scope.ts";
 import type { EvaluationBudget } from "./budget.ts";
 import { parseReference } from "./reference.ts";
-import { asNumber, calculate, characters, checkedNumber, compare, isTrue, lengthOf, refuse, textOf } from "./values.ts";
+import {
+	asNumber,
+	calculate,
+	characters,
+	checkedNumber,
+	compare,
+	isTrue,
+	keysOf,
+	lengthOf,
+	refuse,
+	textOf,
+} from "./values.ts";
 
 interface Surroundings {
 	readonly scope: Scope;
@@ -55,9 +66,9 @@ export const functions = {
 		says: "how many items, keys or characters",
 		call: ([value = null], { budget }) => {
 			if (isJsonList(value)) return value.length;
-			if (isJsonObject(value)) return Object.keys(value).length;
+			if (isJsonObject(value)) return keysOf(value, budget).length;
 			if (typeof value !== "string") return refuse(`len() takes a string, list or object, not ${kindOf(value)}`);
-			budget.spend(Math.ceil(value.length / 100));
+			budget.read(value);
 			return lengthOf(value);
 		},
 	},
@@ -97,7 +108,7 @@ export const functions = {
 		least: 1,
 		most: 1,
 		says: "false for 0, `None` and what is empty",
-		call: ([value = null]) => isTrue(value),
+		call: ([value = null], { budget }) => isTrue(value, budget),
 	},
 	abs: { least: 1, most: 1, says: "without its sign", call: ([value]) => Math.abs(numberOf(value, "abs")) },
 	round: {
@@ -158,13 +169,13 @@ export const functions = {
 		least: 1,
 		most: 1,
 		says: "whether one of a list is true",
-		call: ([items], { budget }) => valuesOf(items ?? null, "any", budget).some(isTrue),
+		call: ([items], { budget }) => valuesOf(items ?? null, "any", budget).some((item) => isTrue(item, budget)),
 	},
 	all: {
 		least: 1,
 		most: 1,
 		says: "whether every one of a list is true",
-		call: ([items], { budget }) => valuesOf(items ?? null, "all", budget).every(isTrue),
+		call: ([items], { budget }) => valuesOf(items ?? null, "all", budget).every((item) => isTrue(item, budget)),
 	},
 	zip: {
 		least: 1,

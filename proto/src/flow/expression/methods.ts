@@ -122,7 +122,7 @@ export function callMethod(object: Json, name: string, given: readonly Json[], b
 	const kind =
 		typeof object === "string" ? "string" : isJsonList(object) ? "list" : isJsonObject(object) ? "object" : "";
 	if (row?.of !== kind) return refuse(`${kindOf(object)} has no method ${name}()`);
-	if (typeof object === "string") budget.spend(Math.ceil(object.length / 100));
+	if (typeof object === "string") budget.read(object);
 	return row.call(object as never, given, budget);
 }
 

@@ -1,6 +1,6 @@
 /** What Python says of values: equality, order, truth, arithmetic, and how they are written. */
 import { FlowFailure } from "../flow-failure.ts";
-import { isJsonList, isJsonObject, type Json, kindOf, ownValue } from "../json.ts";
+import { isJsonList, isJsonObject, type Json, type JsonObject, kindOf, ownValue } from "../json.ts";
 import type { EvaluationBudget } from "./budget.ts";
 
 export function refuse(message: string): never {
@@ -13,10 +13,17 @@ export function asNumber(value: Json): number | undefined {
 	return typeof value === "number" ? value : undefined;
 }
 
-export function isTrue(value: Json): boolean {
+export function isTrue(value: Json, budget: EvaluationBudget): boolean {
 	if (isJsonList(value) || typeof value === "string") return value.length > 0;
-	if (isJsonObject(value)) return Object.keys(value).length > 0;
+	if (isJsonObject(value)) return keysOf(value, budget).length > 0;
 	return Boolean(value);
+}
+
+/** The engine makes the list anew each time. */
+export function keysOf(object: JsonObject, budget: EvaluationBudget): readonly string[] {
+	const keys = Object.keys(object);
+	budget.spend(Math.ceil(keys.length / 100));
+	return keys;
 }
 
 export function areEqual(a: Json, b: Json, budget: EvaluationBudget): boolean {
@@ -25,6 +32,7 @@ export function areEqual(a: Json, b: Json, budget: EvaluationBudget): boolean {
 	if (left !== undefined) return left === asNumber(b);
 	if (isJsonList(a))
 		return isJsonList(b) && a.length === b.length && a.every((item, i) => areEqual(item, b[i] as Json, budget));
+	if (typeof a === "string" && typeof b === "string" && a.length === b.length) budget.read(a);
 	if (!isJsonObject(a)) return a === b;
 	if (!isJsonObject(b)) return false;
 	const keys = Object.keys(a);
@@ -41,7 +49,10 @@ export function compare(a: Json, b: Json, budget: EvaluationBudget): number {
 	const left = asNumber(a);
 	const right = asNumber(b);
 	if (left !== undefined && right !== undefined) return left - right;
-	if (typeof a === "string" && typeof b === "string") return compareText(a, b);
+	if (typeof a === "string" && typeof b === "string") {
+		budget.read(a.length < b.length ? a : b);
+		return compareText(a, b);
+	}
 	if (!isJsonList(a) || !isJsonList(b)) return refuse(`${kindOf(a)} and ${kindOf(b)} have no order`);
 	for (const [i, item] of a.entries()) {
 		const other = b[i];
