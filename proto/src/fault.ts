@@ -25,6 +25,7 @@ export const faults = {
 	ENDPOINT_ACCESS_FORBIDDEN: row(403, "caller"),
 	FUNCTION_ACCESS_FORBIDDEN: row(403, "caller"),
 	FUNCTION_NOT_PERMITTED: row(403, "caller"),
+	COLLECTION_ACCESS_FORBIDDEN: row(403, "caller"),
 	TASK_GROUP_ACCESS_FORBIDDEN: row(403, "caller"),
 	// Not 429: clients that wait as they are told would wait until tomorrow.
 	QUOTA_EXCEEDED: row(403, "caller"),
@@ -37,6 +38,8 @@ export const faults = {
 	AUTH_GROUP_NOT_FOUND: row(404, "caller"),
 	SHARE_NOT_FOUND: row(404, "caller"),
 	BLOB_NOT_FOUND: row(404, "caller"),
+	TRANSFER_NOT_FOUND: row(404, "caller"),
+	COLLECTION_NOT_FOUND: row(404, "caller"),
 	METHOD_NOT_ALLOWED: row(405, "caller"),
 	RESOURCE_CONFLICT: row(409, "caller"),
 	ILLEGAL_TRANSITION: row(409, "caller"),

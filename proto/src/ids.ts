@@ -14,6 +14,7 @@ export type AccountId = Id<"account">;
 export type AccountGroupId = Id<"account-group">;
 /** One invitation to an endpoint, of an account or a group. */
 export type ShareId = Id<"share">;
+export type TransferId = Id<"transfer">;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

@@ -11,4 +11,5 @@ export * from "./scheduler-names.ts";
 export * from "./structured-value.ts";
 export * from "./task-state.ts";
 export * from "./topology.ts";
+export * from "./transfer.ts";
 export * from "./waiting.ts";

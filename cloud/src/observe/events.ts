@@ -22,6 +22,10 @@ export interface CloudEvents {
 	/** Its registration is another, or it is gone: what was remembered of it is old. */
 	"endpoint:changed": [{ endpoint: EndpointId }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
+	/** These agents have something else to do. */
+	"transfers:changed": [{ agents: readonly EndpointId[] }];
+	/** It ends: whoever waits in a request is answered. */
+	"cloud:stopping": [];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
 	"broker:connected": [];
 	"broker:lost": [{ reason: string }];

@@ -10,6 +10,8 @@ import { shareOperations } from "./shares.ts";
 import { Standings } from "./standing.ts";
 import { submitOperations } from "./submit.ts";
 import { taskOperations } from "./tasks.ts";
+import { transferAgentOperations } from "./transfer-agents.ts";
+import { transferOperations } from "./transfers.ts";
 
 const checkTimeoutMs = 3_000;
 
@@ -24,6 +26,8 @@ export function createOperations(ports: Ports): Operations {
 		...taskOperations(ports),
 		...cancelOperations(ports),
 		...blobOperations(ports),
+		...transferOperations(ports, standings),
+		...transferAgentOperations(ports),
 		async notReady() {
 			const checks: [string, Promise<void>][] = [
 				["the database", ports.database.check(checkTimeoutMs)],

@@ -3,13 +3,25 @@
  * Each operation checks who may do it (`policy/`), throws a Fault otherwise, and returns facts in the shapes of
  * `@errand/proto/rest`. Routes only parse, call and reply.
  */
-import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TaskState } from "@errand/proto";
+import type {
+	EndpointId,
+	FileOutcome,
+	FunctionId,
+	ShareId,
+	TaskGroupId,
+	TaskId,
+	TaskState,
+	TransferId,
+	TransferStatus,
+} from "@errand/proto";
 import type {
 	AccountGroupDocument,
 	AccountGroupSummary,
+	AgentAssignments,
 	AuditEntry,
 	accountGroupCreation,
 	administration,
+	agentPoll,
 	cancelled,
 	EndpointKey,
 	EndpointRegistered,
@@ -25,12 +37,18 @@ import type {
 	leaseRequest,
 	membershipChange,
 	Page,
+	reportTaken,
 	StreamResult,
 	Submitted,
 	submission,
 	TaskDocument,
 	TaskSummary,
+	TransferDocument,
+	TransferEvent,
+	TransferFile,
 	taskOutput,
+	transferReport,
+	transferSubmission,
 } from "@errand/proto/rest";
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
@@ -169,6 +187,35 @@ export interface Operations {
 	/** A blob that the caller stored, or that one of its tasks has as argument or result. */
 	getBlob(caller: Caller, sha256: string): Promise<{ sizeBytes: number; body: AsyncIterable<Uint8Array> }>;
 	hasBlob(caller: Caller, sha256: string): Promise<boolean>;
+
+	/** Asked for, and durable, when it resolves. `idempotencyKey`: a repeat returns the same transfer. */
+	submitTransfer(
+		caller: Caller,
+		input: z.output<typeof transferSubmission>,
+		idempotencyKey: string | undefined,
+	): Promise<TransferDocument>;
+	getTransfer(caller: Caller, id: TransferId): Promise<TransferDocument>;
+	/** Newest first. */
+	listTransfers(
+		caller: Caller,
+		request: PageRequest & { statuses?: readonly TransferStatus[]; idPrefix?: string },
+	): Promise<Page<TransferDocument>>;
+	/** May be repeated; one that is over stays as it is. */
+	cancelTransfer(caller: Caller, id: TransferId): Promise<TransferDocument>;
+	transferEvents(caller: Caller, id: TransferId, request: PageRequest): Promise<Page<TransferEvent>>;
+	transferFiles(
+		caller: Caller,
+		id: TransferId,
+		request: PageRequest & { outcome?: FileOutcome },
+	): Promise<Page<TransferFile>>;
+	/** An agent is there; resolves when there is something else for it to do than it knows, or its patience ends. */
+	pollTransferAgent(caller: Caller, id: EndpointId, poll: z.output<typeof agentPoll>): Promise<AgentAssignments>;
+	/** May be repeated. The reply's status tells the agent whether to go on. */
+	reportTransfer(
+		caller: Caller,
+		id: TransferId,
+		report: z.output<typeof transferReport>,
+	): Promise<z.infer<typeof reportTaken>>;
 
 	/** For `/readyz`: what does not answer, in words; empty when all is well. */
 	notReady(): Promise<string[]>;

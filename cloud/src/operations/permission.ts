@@ -47,6 +47,16 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 	"task.retry": ["TASK_NOT_FOUND", (name) => `Task ${name} could not be resolved`],
 	"results.connect": ["FORBIDDEN", () => "an endpoint's key cannot read results; log in as its owner"],
 	"blob.put": ["FORBIDDEN", () => "this credential cannot store values"],
+	"transfer.create": ["FORBIDDEN", () => "an endpoint's key cannot ask for transfers; log in as its owner"],
+	"transfer.list": ["FORBIDDEN", () => "an endpoint's key cannot list transfers; log in as its owner"],
+	"transfer.read": ["TRANSFER_NOT_FOUND", (name) => `Transfer ${name} could not be resolved`],
+	"transfer.cancel": ["TRANSFER_NOT_FOUND", (name) => `Transfer ${name} could not be resolved`],
+	"collection.read": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"collection.write": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"transfer-agent.serve": [
+		"FORBIDDEN",
+		(name) => `Agent ${name} is not yours to speak for; an endpoint's key may for its own`,
+	],
 	"blob.get": ["BLOB_NOT_FOUND", (name) => `no value ${name} that you stored or that one of your tasks names`],
 };
 

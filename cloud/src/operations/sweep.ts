@@ -2,6 +2,8 @@
 import { retentionMs as defaultRetentionMs } from "@errand/proto";
 import { deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
 import { overdueCancellations } from "../store/tasks.ts";
+import { deleteOldTransferAgents } from "../store/transfer-agents.ts";
+import { deleteOldTransfers } from "../store/transfers.ts";
 import { askToCancel } from "./cancel.ts";
 import type { Ports } from "./ports.ts";
 
@@ -41,6 +43,8 @@ export function openSweeper(
 		for (let count = rowsPerStatement; count === rowsPerStatement; tasks += count)
 			count = await deleteOldTasks(database, before, rowsPerStatement);
 		await deleteOldTraces(database, before);
+		await deleteOldTransfers(database, before, rowsPerStatement);
+		await deleteOldTransferAgents(database, before);
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));
 		// The bytes go while the rows are locked: whoever stores the same value again waits, and sees that they are gone.
 		const orphans = await database.transaction(async (session) => {

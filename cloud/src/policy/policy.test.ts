@@ -73,6 +73,13 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"results.connect": accounts,
 	"blob.put": everybody,
 	"blob.get": [],
+	"transfer.create": accounts,
+	"transfer.list": accounts,
+	"transfer.read": ["owner", "admin", "operator"],
+	"transfer.cancel": ["owner", "admin", "operator"],
+	"collection.read": ["owner", "endpointAdmin"],
+	"collection.write": ["owner", "endpointAdmin"],
+	"transfer-agent.serve": ["owner", "key"],
 };
 
 describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action) => {
@@ -93,7 +100,10 @@ const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readon
 		thing: { membership: "admin" },
 		opens: ["function.read", "function.use", "account-group.read", "account-group.change", "account-group.leave"],
 	},
-	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit"] },
+	"is shared with them": {
+		thing: { guest: true },
+		opens: ["endpoint.read", "endpoint.submit", "collection.read", "collection.write"],
+	},
 	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit"] },
 	"was lent to them": { thing: { lent: true }, opens: ["function.use"] },
 };

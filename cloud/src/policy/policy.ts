@@ -72,6 +72,14 @@ export const allowed = {
 	"results.connect": ["account"],
 	"blob.put": ["account", "endpoint"],
 	"blob.get": ["granted"],
+	"transfer.create": ["account"],
+	"transfer.list": ["account"],
+	"transfer.read": ["owner", "admin"],
+	"transfer.cancel": ["owner", "admin"],
+	// Guests only where the collection says so. Not the cloud's administrators: files are not theirs.
+	"collection.read": ["owner", "endpoint-admin", "guest"],
+	"collection.write": ["owner", "endpoint-admin", "guest"],
+	"transfer-agent.serve": ["owner", "own-endpoint"],
 } as const satisfies Record<string, readonly Relation[]>;
 
 /** `admin`: may change the group. */

@@ -30,6 +30,7 @@ export type AuditAction =
 	| "endpoint.clear"
 	| "endpoint.share"
 	| "endpoint.unshare"
+	| "transfer.create"
 	| "group.create"
 	| "group.member"
 	| "group.remove"

@@ -6,3 +6,4 @@ export * from "./resources.ts";
 export * from "./sharing.ts";
 export * from "./stream.ts";
 export * from "./task.ts";
+export * from "./transfer.ts";

@@ -1,4 +1,4 @@
-import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId } from "@errand/proto";
+import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TransferId } from "@errand/proto";
 import * as z from "zod";
 
 /** A UUID in a path or query: upper case is accepted, and lowered for everything behind. */
@@ -9,6 +9,7 @@ export const taskGroupId = id<TaskGroupId>();
 export const functionId = id<FunctionId>();
 export const endpointId = id<EndpointId>();
 export const shareId = id<ShareId>();
+export const transferId = id<TransferId>();
 
 /** An account by id or username, or a group by id or name, in a path. */
 export const nameOrId = z

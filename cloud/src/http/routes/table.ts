@@ -9,6 +9,7 @@ import { functions as functionsV1 } from "./v1/functions.ts";
 import { shares } from "./v1/shares.ts";
 import { taskGroups } from "./v1/task-groups.ts";
 import { tasks as tasksV1 } from "./v1/tasks.ts";
+import { transfers } from "./v1/transfers.ts";
 import { endpoints as endpointsV2 } from "./v2/endpoints.ts";
 import { functions as functionsV2 } from "./v2/functions.ts";
 import { submit as submitV2 } from "./v2/submit.ts";
@@ -35,6 +36,7 @@ export function routeTable(operations: Operations, errandVersion: string): Route
 		shares,
 		administration,
 		blobs,
+		transfers,
 	];
 	return [...version(errandVersion), ...rooms.flatMap((room) => room(operations))];
 }
