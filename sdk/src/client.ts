@@ -18,6 +18,7 @@ import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
 import { Rest, type RestOptions } from "./rest.ts";
 import { Sharing } from "./sharing.ts";
+import { Transfers } from "./transfers.ts";
 
 export interface ClientOptions extends Omit<RestOptions, "tokens"> {
 	/**
@@ -99,6 +100,8 @@ export class Client {
 	readonly log: Log;
 	/** Groups of people, and whom endpoints are shared with. */
 	readonly sharing: Sharing;
+	/** Files between collections of endpoints. */
+	readonly transfers: Transfers;
 	readonly #rest: Rest;
 	/** Endpoint names are stable: each is asked for once. */
 	readonly #endpointIds = new Map<string, Promise<EndpointId>>();
@@ -110,6 +113,7 @@ export class Client {
 		this.log = options.log ?? silentLog;
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
 		this.sharing = new Sharing(this.#rest);
+		this.transfers = new Transfers(this.#rest, (endpoint) => this.resolveEndpoint(endpoint));
 	}
 
 	/** Without a slash at the end. */

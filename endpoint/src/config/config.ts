@@ -7,6 +7,13 @@ import { isAbsolute, join } from "node:path";
 import { cancelGraceMs, lossLimit, outputLimitBytes, type SchedulerName, schedulerNames } from "@errand/proto";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
+import {
+	type CollectionConfig,
+	collectionEnvironment,
+	collectionSettings,
+	freezeCollections,
+	type TransferConfig,
+} from "./collections.ts";
 import { interfaceAddresses } from "./interface-addresses.ts";
 import { duration, size } from "./quantities.ts";
 import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
@@ -39,6 +46,7 @@ const ownSettings = {
 	admins: z.array(z.uuid()).default([]),
 	scheduler: z.enum(schedulerNames).default("local"),
 	...batchSettings,
+	...collectionSettings,
 	environment: z
 		.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "the name of a variable"), z.coerce.string())
 		.default({}),
@@ -125,6 +133,10 @@ export interface EndpointConfig {
 	/** For `ssh`. */
 	readonly hosts: readonly string[];
 	readonly kubernetes: KubernetesConfig | undefined;
+	/** Directories that transfers reach. */
+	readonly collections: readonly CollectionConfig[];
+	readonly transfer: TransferConfig;
+	/** With the variables of the collections. */
 	readonly environment: Readonly<Record<string, string>>;
 	readonly python: string;
 	/** Where tasks' sandboxes are made. */
@@ -205,6 +217,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 	const isLocal = value.scheduler === "local";
 	const queues = value.queues.length === 0 ? [{ name: "default" }] : value.queues;
 	const { kubernetes } = value;
+	const { collections, transfer } = freezeCollections(value);
 	return Object.freeze({
 		displayName: value.display_name,
 		public: value.public,
@@ -227,7 +240,9 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 						nodeSelector: Object.freeze(kubernetes.node_selector),
 						imagePullSecret: kubernetes.image_pull_secret,
 					}),
-		environment: Object.freeze(value.environment),
+		collections,
+		transfer,
+		environment: Object.freeze({ ...collectionEnvironment(collections), ...value.environment }),
 		python: value.python,
 		workingDirectory: value.working_directory ?? join(directory, "work"),
 		sandbox: value.sandbox,

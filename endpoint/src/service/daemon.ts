@@ -40,6 +40,7 @@ import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
 import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
+import { openTransferProcess } from "./transfer-process.ts";
 
 const tickMs = 500;
 /** Managers of an earlier daemon look for the new one every few seconds; after this long they are not waited for. */
@@ -56,6 +57,8 @@ export interface DaemonOptions {
 	readonly scheduler: Scheduler;
 	/** The manager's main file. */
 	readonly managerProgram: string;
+	/** That of the agent that moves files; undefined: none is started. */
+	readonly transferProgram?: string;
 	readonly log: Logger;
 	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
 	readonly signal?: AbortSignal;
@@ -381,6 +384,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			results: fromBinary(ResultBatchSchema, bytes).results,
 		})),
 	);
+	const { transferProgram: program } = options;
+	const transfers = program === undefined ? undefined : openTransferProcess(program, directory, config, log);
 	phase = "running";
 	settleIfDone();
 	scaling.scale();
@@ -428,6 +433,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			const late = new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref());
 			await Promise.race([Promise.all([outlet.delivered(), heartbeat.tell(false)]), late]);
 		}
+		await transfers?.close();
 		heartbeat.close();
 		aborting.abort(new Error("the endpoint is stopping"));
 		await link.close();

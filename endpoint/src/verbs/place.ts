@@ -9,5 +9,7 @@ export interface Place {
 	readonly version: string;
 	/** The manager's main file. */
 	readonly managerProgram: string;
+	/** That of the agent that moves files. */
+	readonly transferProgram: string;
 	readonly openScheduler: (config: EndpointConfig, directory: string, log: Logger) => Scheduler;
 }

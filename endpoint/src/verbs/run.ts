@@ -9,7 +9,7 @@ import { removeProcessRecord, writeProcessRecord } from "../service/process-reco
 import { openCloudClient } from "../uplink/cloud-client.ts";
 import type { Place } from "./place.ts";
 
-export async function run({ directory, version, managerProgram, openScheduler }: Place): Promise<number> {
+export async function run({ directory, version, managerProgram, transferProgram, openScheduler }: Place): Promise<number> {
 	const config = readConfig(directory);
 	const credentials = readCredentials(directory);
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
@@ -26,6 +26,7 @@ export async function run({ directory, version, managerProgram, openScheduler }:
 		cloud: openCloudClient(credentials, Date.now, log),
 		scheduler,
 		managerProgram,
+		transferProgram,
 		log,
 		signal: stopping.signal,
 	});
