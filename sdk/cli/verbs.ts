@@ -30,6 +30,7 @@ import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
 import { functionShow } from "./verbs/function-show.ts";
+import { get } from "./verbs/get.ts";
 import { globusEnv } from "./verbs/globus-env.ts";
 import { globusForward } from "./verbs/globus-forward.ts";
 import { groupAdd } from "./verbs/group-add.ts";
@@ -40,6 +41,7 @@ import { groupRemove } from "./verbs/group-remove.ts";
 import { groupShow } from "./verbs/group-show.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
+import { put } from "./verbs/put.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
 import { taskExplain } from "./verbs/task-explain.ts";
@@ -49,11 +51,17 @@ import { taskResult } from "./verbs/task-result.ts";
 import { taskRetry } from "./verbs/task-retry.ts";
 import { taskShow } from "./verbs/task-show.ts";
 import { taskWait } from "./verbs/task-wait.ts";
+import { transfer } from "./verbs/transfer.ts";
+import { transferCancel } from "./verbs/transfer-cancel.ts";
+import { transferFiles } from "./verbs/transfer-files.ts";
+import { transferList } from "./verbs/transfer-list.ts";
+import { transferShow } from "./verbs/transfer-show.ts";
 import { whoami } from "./verbs/whoami.ts";
 
 export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
+	transfer: "Transfers: files between collections",
 	function: "Registered functions",
 	group: "Groups of people to share with",
 	cloud: "A cloud of your own",
@@ -73,6 +81,13 @@ export const verbs: readonly Verb[] = [
 	taskLogs,
 	taskCancel,
 	taskRetry,
+	put,
+	get,
+	transfer,
+	transferList,
+	transferShow,
+	transferFiles,
+	transferCancel,
 	endpointConfigure,
 	endpointStart,
 	endpointStop,

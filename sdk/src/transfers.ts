@@ -3,7 +3,6 @@ import { type FileOutcome, isTransferOver, type TransferStatus } from "@errand/p
 import * as rest from "@errand/proto/rest";
 import { pause } from "./back-off.ts";
 import type { PageOptions } from "./client.ts";
-import { TimeoutError } from "./errors.ts";
 import type { Rest } from "./rest.ts";
 
 /** What is moved and how; `source_endpoint` and `destination_endpoint` by id or name. */
@@ -16,7 +15,7 @@ export interface TransferFilter extends PageOptions {
 }
 
 export interface TransferWait {
-	/** After this the waiting ends with a TimeoutError; the transfer goes on. Milliseconds. */
+	/** After this the waiting ends, and what there is of it is returned; the transfer goes on. Milliseconds. */
 	timeoutMs?: number;
 	/** Called with each look at it. */
 	onProgress?: (transfer: rest.TransferDocument) => void;
@@ -77,12 +76,15 @@ export class Transfers {
 	}
 
 	/** What became of each file. */
-	files(transferId: string, options: PageOptions & { outcome?: FileOutcome } = {}): Promise<rest.Page<rest.TransferFile>> {
+	files(
+		transferId: string,
+		options: PageOptions & { outcome?: FileOutcome } = {},
+	): Promise<rest.Page<rest.TransferFile>> {
 		const path = `/v1/transfers/${id(transferId)}/files`;
 		return this.#rest.json({ method: "GET", path, query: { ...options } }, pages.files);
 	}
 
-	/** Until it is over, well or not: look at `status`. An INACTIVE one is waited for too. */
+	/** Until it is over, well or not, or the time is: look at `status`. An INACTIVE one is waited for too. */
 	async wait(transferId: string, options: TransferWait = {}): Promise<rest.TransferDocument> {
 		const untilMs = Date.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
 		for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 1.5, longestLookMs)) {
@@ -91,7 +93,7 @@ export class Transfers {
 			if (isTransferOver(transfer.status)) return transfer;
 			options.signal?.throwIfAborted();
 			const leftMs = untilMs - Date.now();
-			if (leftMs <= 0) throw new TimeoutError(`transfer ${transferId} was not over in time; it goes on`);
+			if (leftMs <= 0) return transfer;
 			await pause(Math.min(waitMs, leftMs), options.signal);
 		}
 	}

@@ -98,6 +98,13 @@ export function transferAgentOperations({ database, events, log, capabilities }:
 				{ id, owner_id: owner, endpoint, certificate, addresses, collections },
 				leaving,
 			);
+			if (JSON.stringify(before?.addresses) !== JSON.stringify(addresses) || before?.certificate !== certificate) {
+				const others = (await workOfAgent(database, id, perPairLimit)).flatMap((row) => [
+					row.source_id,
+					row.destination_id,
+				]);
+				events.emit("transfers:changed", { agents: others });
+			}
 			const wasAway = before?.last_seen_at === undefined || isSilent(before, Date.now());
 			if (wasAway || leaving || before?.certificate !== certificate) {
 				log.info({ agent: id, collections: collections.map((one) => one.name), leaving }, "a transfer agent");

@@ -67,7 +67,10 @@ export function openTransferProcess(
 			ending.signal.throwIfAborted();
 			if (performance.now() - beganMs > longestWaitMs) backOff.reset();
 			const waitMs = backOff.nextMs();
-			log.warn({ code, signal, waitMs: Math.round(waitMs) }, "transfer: the agent has ended, waiting to start it again");
+			log.warn(
+				{ code, signal, waitMs: Math.round(waitMs) },
+				"transfer: the agent has ended, waiting to start it again",
+			);
 			await pause(waitMs, ending.signal);
 		}
 	}

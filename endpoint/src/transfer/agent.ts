@@ -87,7 +87,10 @@ export function openAgent(options: AgentOptions): Agent {
 		pull(answer.assignments.filter((one) => one.role === "destination"));
 		if (firstAnswer) {
 			firstAnswer = false;
-			log.info({ collections: options.collections.map(({ name }) => name), port: server.port }, "transfer: the agent is running");
+			log.info(
+				{ collections: options.collections.map(({ name }) => name), port: server.port },
+				"transfer: the agent is running",
+			);
 			await forgetOthers();
 		}
 	}
@@ -102,7 +105,10 @@ export function openAgent(options: AgentOptions): Agent {
 				closing.signal.throwIfAborted();
 				if (error instanceof Fault && !faults[error.code].retry) throw error;
 				const waitMs = backOff.nextMs();
-				log.warn({ err: error, waitMs: Math.round(waitMs) }, "transfer: the cloud does not answer, waiting to ask again");
+				log.warn(
+					{ err: error, waitMs: Math.round(waitMs) },
+					"transfer: the cloud does not answer, waiting to ask again",
+				);
 				await pause(waitMs, closing.signal);
 			}
 		}

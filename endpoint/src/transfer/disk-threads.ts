@@ -1,7 +1,7 @@
 /** Threads for what takes a processor or a disk: reading, writing, hashing. The main thread only moves bytes. */
 import { Worker } from "node:worker_threads";
-import { faultOfPlain, type PlainFault } from "./file-fault.ts";
 import type * as destination from "./destination-jobs.ts";
+import { faultOfPlain, type PlainFault } from "./file-fault.ts";
 import type * as source from "./source-jobs.ts";
 
 type Jobs = typeof source & typeof destination;
@@ -9,9 +9,7 @@ type JobName = {
 	[Name in keyof Jobs]: Jobs[Name] extends (job: never) => unknown ? Name : never;
 }[keyof Jobs];
 export type Work = {
-	readonly [Name in JobName]: (
-		...job: Parameters<Jobs[Name]>
-	) => Promise<Awaited<ReturnType<Jobs[Name]>>>;
+	readonly [Name in JobName]: (...job: Parameters<Jobs[Name]>) => Promise<Awaited<ReturnType<Jobs[Name]>>>;
 };
 
 export interface JobMessage {

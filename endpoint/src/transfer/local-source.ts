@@ -83,7 +83,12 @@ export function openLocalSource({ roots, work, items, rules, symlinks }: LocalSo
 					const place = placeOf(item, "");
 					yield line(item, place.path, await work.listFile(place));
 				} catch (error) {
-					yield { type: "fault", item, path: "", fault: plainFault(faultOfSystem(error, items[item]?.source_path ?? "")) };
+					yield {
+						type: "fault",
+						item,
+						path: "",
+						fault: plainFault(faultOfSystem(error, items[item]?.source_path ?? "")),
+					};
 				}
 			}
 		},

@@ -10,7 +10,7 @@ const damagedLimit = 10;
 /** After so many direct connections that could not even be made, the cloud is asked for another way. */
 const undialledLimit = 3;
 const firstWaitMs = 200;
-const longestWaitMs = 30_000;
+const longestWaitMs = 10_000;
 
 export interface PersistenceOptions {
 	readonly reporter: Pick<Reporter, "fault" | "directFailed">;

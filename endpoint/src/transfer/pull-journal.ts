@@ -65,8 +65,7 @@ export class PullJournal {
 		const unfinished = `${this.#listPath}.new`;
 		const out = createWriteStream(unfinished, { mode: 0o600 });
 		try {
-			for await (const line of lines)
-				if (!out.write(`${JSON.stringify(line)}\n`)) await once(out, "drain");
+			for await (const line of lines) if (!out.write(`${JSON.stringify(line)}\n`)) await once(out, "drain");
 		} finally {
 			out.end();
 			await finished(out).catch(() => undefined);
@@ -94,7 +93,9 @@ export class PullJournal {
 	}
 
 	async addResults(results: readonly FileResult[]): Promise<void> {
-		await appendFile(this.#resultsPath, results.map((result) => `${JSON.stringify(result)}\n`).join(""), { mode: 0o600 });
+		await appendFile(this.#resultsPath, results.map((result) => `${JSON.stringify(result)}\n`).join(""), {
+			mode: 0o600,
+		});
 	}
 
 	#chunksPath(index: number): string {

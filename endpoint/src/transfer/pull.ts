@@ -79,7 +79,10 @@ export class Pull {
 		signal.throwIfAborted();
 		if (this.#fatal !== undefined) {
 			await discardParts(journal, this.#options.work);
-			return { status: "FAILED", fatal_error: { code: this.#fatal.code, description: this.#fatal.message.slice(0, 900) } };
+			return {
+				status: "FAILED",
+				fatal_error: { code: this.#fatal.code, description: this.#fatal.message.slice(0, 900) },
+			};
 		}
 		await this.#removeExtra();
 		const { files_failed: failed } = reporter.counters;
@@ -171,7 +174,8 @@ export class Pull {
 			await work();
 		} catch (error) {
 			if (this.#options.signal.aborted) return;
-			if (!(error instanceof FileFault)) this.#options.log.error({ err: error }, "transfer: a fault of the agent's own");
+			if (!(error instanceof FileFault))
+				this.#options.log.error({ err: error }, "transfer: a fault of the agent's own");
 			const fault = error instanceof FileFault ? error : faultOfSystem(error, lines[0]?.path ?? "");
 			for (const line of lines) await this.#fail(line, fault);
 		}

@@ -42,7 +42,10 @@ export function openRelayLine({ cloudUrl, transferId, token, connections, take, 
 				if (performance.now() - beganMs > longestWaitMs) backOff.reset();
 			} catch (error) {
 				signal.throwIfAborted();
-				log.warn({ transfer: transferId, reason: (error as Error).message }, "transfer: no relay, waiting to dial again");
+				log.warn(
+					{ transfer: transferId, reason: (error as Error).message },
+					"transfer: no relay, waiting to dial again",
+				);
 			}
 			await pause(backOff.nextMs(), signal);
 		}

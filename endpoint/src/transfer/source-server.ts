@@ -22,7 +22,11 @@ export const answers = { ok: 200, part: 206, unauthorized: 401, unknown: 404, fi
 const bodyLimitBytes = 4 * 1024 * 1024;
 const idleMs = 120_000;
 
-const fileRef = z.object({ item: z.int().min(0), path: z.string().max(4096), version: z.string().max(200).default("") });
+const fileRef = z.object({
+	item: z.int().min(0),
+	path: z.string().max(4096),
+	version: z.string().max(200).default(""),
+});
 const packRequest = z.object({ files: z.array(fileRef).min(1).max(10_000), digest: z.boolean() });
 
 export interface SourceServer {
@@ -149,11 +153,17 @@ export async function openSourceServer(options: SourceServerOptions): Promise<So
 		response.end();
 	}
 
-	async function sendChunk(source: Source, url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
+	async function sendChunk(
+		source: Source,
+		url: URL,
+		request: IncomingMessage,
+		response: ServerResponse,
+	): Promise<void> {
 		const range = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(request.headers.range ?? "");
 		const [from, to] = [Number(range?.[1] ?? 0), Number(range?.[2] ?? -1)];
 		const length = to - from + 1;
-		if (length < 0 || length > 64 * 1024 * 1024) throw new FileFault("FILE_ERROR", "a range of at most 64 MiB is needed");
+		if (length < 0 || length > 64 * 1024 * 1024)
+			throw new FileFault("FILE_ERROR", "a range of at most 64 MiB is needed");
 		const wantsDigest = request.headers["x-errand-digest"] === "sha256";
 		const { bytes, digest } = await source.chunk(fileOf(url), from, length, wantsDigest, closing.signal);
 		response.writeHead(answers.part, {

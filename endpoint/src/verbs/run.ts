@@ -9,7 +9,13 @@ import { removeProcessRecord, writeProcessRecord } from "../service/process-reco
 import { openCloudClient } from "../uplink/cloud-client.ts";
 import type { Place } from "./place.ts";
 
-export async function run({ directory, version, managerProgram, transferProgram, openScheduler }: Place): Promise<number> {
+export async function run({
+	directory,
+	version,
+	managerProgram,
+	transferProgram,
+	openScheduler,
+}: Place): Promise<number> {
 	const config = readConfig(directory);
 	const credentials = readCredentials(directory);
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
