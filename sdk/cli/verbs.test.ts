@@ -128,7 +128,10 @@ const scenes: Record<string, Scene> = {
 	"task retry": { words: [ids.failed], quiet: [ids.retried] },
 	put: { words: ["analysis.py", "local:/data/"], quiet: [ids.transfer] },
 	get: { words: ["local:/data/mean.txt"], quiet: [ids.transfer] },
-	transfer: { words: ["local:/data/a", "local:/data/b/", "--exclude", "*.tmp", "--deadline", "1h"], quiet: [ids.transfer] },
+	transfer: {
+		words: ["local:/data/a", "local:/data/b/", "--exclude", "*.tmp", "--deadline", "1h"],
+		quiet: [ids.transfer],
+	},
 	"transfer list": { words: ["--status", "ACTIVE"], quiet: [ids.transfer] },
 	"transfer show": { words: ["eeee"], quiet: [ids.transfer] },
 	"transfer files": { words: [ids.transfer], quiet: ["/data/b/a"] },

@@ -24,7 +24,13 @@ import {
 	submitLimitTasks,
 	taskQueue,
 } from "@errand/proto";
-import { type AgentAssignments, computeScope, errandClientId, noTransferCounters, streamClose } from "@errand/proto/rest";
+import {
+	type AgentAssignments,
+	computeScope,
+	errandClientId,
+	noTransferCounters,
+	streamClose,
+} from "@errand/proto/rest";
 import { create, OutputStream, ReportBatchSchema, ResultBatchSchema, toBinary } from "@errand/proto/wire";
 import { Client } from "@errand/sdk";
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";

@@ -10,6 +10,7 @@ import {
 	type TransferId,
 } from "@errand/proto";
 import {
+	type EndpointRegistration,
 	noTransferCounters,
 	type TransferDocument,
 	type TransferEvent,
@@ -106,6 +107,11 @@ export function transferOperations(
 		if (endpoint === undefined)
 			permit(caller, action, { ownerId: agent?.owner_id as TransferAgentRow["owner_id"] }, id);
 		const invitation = endpoint === undefined ? undefined : await standings.permitEndpoint(caller, action, endpoint);
+		const metadata = endpoint?.registration.metadata as EndpointRegistration["metadata"];
+		if (agent === undefined && metadata?.errand_collections === true)
+			throw new Fault("NOT_READY", `endpoint ${name} has just been started and does not move files yet: try again`, {
+				retryAfterS: 1,
+			});
 		if (agent === undefined)
 			throw new Fault(
 				"COLLECTION_NOT_FOUND",

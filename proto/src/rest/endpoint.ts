@@ -22,6 +22,8 @@ export const endpointRegistration = z.object({
 			errand_protocol: z.literal(1).optional(),
 			/** Names the daemon's journal. Another one than last time: what was in the old journal is gone, send it again. */
 			errand_journal_id: z.uuid().optional(),
+			/** It has collections: an agent of its own will ask for transfers. */
+			errand_collections: z.boolean().optional(),
 		})
 		.catchall(z.unknown())
 		.default({}),
