@@ -350,47 +350,6 @@ test("a cancelled transfer leaves nothing half done", async () => {
 	expect(await codesOf(id)).toContain("CANCELED");
 });
 
-const agentsPid = (end: string): number => {
-	const lines = endOf(end)
-		.endpoint.process.output.split("\n")
-		.filter((line) => line.includes("the agent is running"));
-	return (JSON.parse(lines.at(-1) as string) as { pid: number }).pid;
-};
-
-test("whichever process is killed, what was done is not done again, and all of it arrives", {
-	timeout: 90_000,
-}, async () => {
-	const path = join(folder("here", "killed").path, "large");
-	const source_path = "/data/killed/large";
-	const block = randomBytes(8 * 1024 * 1024);
-	const hash = createHash("sha256");
-	const sizeMegabytes = 640;
-	for (let n = 0; n < sizeMegabytes / 8; n++) {
-		block.writeUInt32LE(n);
-		hash.update(block);
-		writeFileSync(path, block, { flag: "a" });
-	}
-	const to = folder("there", "killed");
-	const { id } = await submit("here", "there", { source_path, destination_path: `${to.in}/large` });
-	await underWay(id);
-	// The agent that writes; its daemon starts another.
-	process.kill(agentsPid("there"), "SIGKILL");
-	await vi.waitFor(async () => expect(await codesOf(id)).toContain("RESUMED"), patient);
-	process.kill(agentsPid("here"), "SIGKILL");
-	await cloud.kill();
-	await cloud.start();
-	const done = await client.transfers.wait(id, { timeoutMs: 60_000 });
-	expectSucceeded(done);
-	const copied = createHash("sha256")
-		.update(readFileSync(join(to.path, "large")))
-		.digest("hex");
-	expect(copied).toBe(hash.digest("hex"));
-	expect(readdirSync(to.path)).toEqual(["large"]);
-	expect(done.counters.bytes_transferred).toBe(sizeMegabytes * 1024 * 1024);
-	const { items } = await client.transfers.events(id, { limit: 1000 });
-	expect(items.some((event) => / of 80 chunks are there/.test(event.description))).toBe(true);
-});
-
 test("HEP-1: a collection's path is the same file to a transfer and to a function", async () => {
 	const from = folder("there", "unity");
 	writeFileSync(join(from.path, "input.txt"), "forty-two");

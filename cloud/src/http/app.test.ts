@@ -208,7 +208,10 @@ describe("every route with a body refuses", () => {
 	])("%s", async (_name, body, headers, code) => {
 		const { endpoint } = await endpointAndFunction();
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
-			const path = row.path.replace("{endpoint_id}", endpoint).replace(/\{(group|account)\}/g, "somebody");
+			const path = row.path
+				.replace("{endpoint_id}", endpoint)
+				.replace(/\{(group|account)\}/g, "somebody")
+				.replace(/\{(transfer|agent)_id\}/, endpoint);
 			expectProblem(await cloud.call(row.method, path, { body, headers }), code);
 		}
 	});
@@ -216,7 +219,10 @@ describe("every route with a body refuses", () => {
 	test("more bytes than it takes, declared or not", async () => {
 		const { endpoint } = await endpointAndFunction();
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
-			const path = row.path.replace("{endpoint_id}", endpoint).replace(/\{(group|account)\}/g, "somebody");
+			const path = row.path
+				.replace("{endpoint_id}", endpoint)
+				.replace(/\{(group|account)\}/g, "somebody")
+				.replace(/\{(transfer|agent)_id\}/, endpoint);
 			const limit = row.bodyLimit ?? { bytes: 1024 * 1024, code: "TASK_PAYLOAD_TOO_LARGE" };
 			const body = `"${"x".repeat(limit.bytes)}"`;
 			expectProblem(await cloud.call(row.method, path, { body }), limit.code);
