@@ -3,7 +3,7 @@
  * every queue and exchange of its broker, every stream. Ada owns things; the others try to get at them.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -301,7 +301,8 @@ const agentBody = async () => ({
 	certificate: (await linkIdentity).certificate,
 	collections: [{ name: "data" }],
 });
-const linkIdentity = loadLinkIdentity(mkdtempSync(join(tmpdir(), "errand-identity-")));
+const identityDirectory = mkdtempSync(join(tmpdir(), "errand-identity-"));
+const linkIdentity = loadLinkIdentity(identityDirectory).finally(() => rmSync(identityDirectory, { recursive: true }));
 
 /** The agent of Ada's endpoint is there, and asks what to do. */
 async function pollAs({ cloud, endpoint, tokens }: Scene, caller: CallerName): Promise<AgentAssignments> {

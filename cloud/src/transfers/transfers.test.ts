@@ -124,16 +124,16 @@ describe("the relay", () => {
 	});
 
 	test("lets so many of one end wait, and no more", async () => {
-		const all = await Promise.all(
-			Array.from({ length: 40 }, async () => (await dial("source", tokenOf("source"))) as Socket),
-		);
+		const enough = Promise.withResolvers<void>();
 		let ended = 0;
-		await new Promise<void>((resolve) => {
-			for (const socket of all) {
-				socket.resume();
-				socket.once("close", () => ++ended === 8 && resolve());
-			}
-		});
+		const all = await Promise.all(
+			Array.from({ length: 40 }, async () => {
+				const socket = (await dial("source", tokenOf("source"))) as Socket;
+				socket.resume().once("close", () => ++ended === 8 && enough.resolve());
+				return socket;
+			}),
+		);
+		await enough.promise;
 		expect(all.filter((socket) => !socket.destroyed)).toHaveLength(32);
 	});
 

@@ -99,7 +99,7 @@ export function openRemoteSource({ assignment, identity, cloudUrl, connections }
 		await refuse(response);
 		const length = Number(response.headers["content-length"]);
 		if (!Number.isSafeInteger(length)) throw new ConnectionLost("the source does not say how much comes");
-		const bytes = new Uint8Array(length);
+		const bytes = Buffer.allocUnsafeSlow(length);
 		let at = 0;
 		await new Promise<void>((resolve, reject) => {
 			response.on("data", (piece: Buffer) => {

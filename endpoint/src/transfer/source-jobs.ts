@@ -117,7 +117,7 @@ function refuseOther(path: string, wanted: string, is: string): void {
 }
 
 function readWhole(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
-	const bytes = new Uint8Array(length);
+	const bytes = Buffer.allocUnsafeSlow(length);
 	let done = 0;
 	while (done < length) {
 		let count: number;
@@ -162,7 +162,7 @@ export function readPack(job: {
 			return { size: 0, digest: null, fault: plainFault(faultOfSystem(error, path)) };
 		}
 	});
-	const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+	const bytes = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, 0));
 	let at = 0;
 	for (const piece of pieces) {
 		bytes.set(piece, at);
