@@ -47,7 +47,7 @@ export function showTransfer(transfer: TransferDocument, screen: Screen): void {
 }
 
 /** `[#####     ] 42%  1.2 GiB of 2.9 GiB  310 MiB/s  5 s left` */
-export function progressLine(transfer: TransferDocument, bytesPerSecond: number): string {
+function progressLine(transfer: TransferDocument, bytesPerSecond: number): string {
 	const { status, nice_status_description: words, counters } = transfer;
 	if (status === "INACTIVE" || counters.files === 0) return `${status === "INACTIVE" ? "waiting: " : ""}${words}`;
 	const done = counters.bytes_transferred + counters.bytes_skipped;

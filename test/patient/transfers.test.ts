@@ -129,8 +129,11 @@ test("an end that is away makes a transfer INACTIVE, and it goes on when that is
 	await endpoint.start();
 	expect(await until(id, (now) => now.completed_at !== null)).toMatchObject({ status: "SUCCEEDED" });
 	expect(await codesOf(id)).toEqual(expect.arrayContaining(["ENDPOINT_OFFLINE", "RESUMED", "SUCCEEDED"]));
-	// It says nothing any more: known when it has been silent for long enough. The agent ends with its daemon.
+	// It says nothing any more: known when it has been silent for long enough. Held, so that it does not see its daemon die.
+	const pid = agentsPid("there");
+	process.kill(pid, "SIGSTOP");
 	await endpoint.kill();
+	process.kill(pid, "SIGKILL");
 	const silent = await submit("there", "here", "waited", { sync_level: 1 });
 	await until(silent.id, (now) => now.status === "INACTIVE");
 	await endpoint.start();

@@ -242,7 +242,7 @@ function assignmentsFor(
 }
 
 /** Ends what is past its deadline, sets INACTIVE what has lost an end, and ACTIVE what has it back. */
-export async function watchTransfers(
+async function watchTransfers(
 	{ database, events }: Pick<Ports, "database" | "events">,
 	nowMs = Date.now(),
 ): Promise<void> {

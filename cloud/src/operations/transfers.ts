@@ -315,7 +315,7 @@ function refuseOverlaps({ source_endpoint, destination_endpoint, items }: Submis
 	}
 }
 
-export function toDocument(row: TransferRow): TransferDocument {
+function toDocument(row: TransferRow): TransferDocument {
 	const tookMs = (row.completed_at?.getTime() ?? Date.now()) - (row.started_at?.getTime() ?? Date.now());
 	return {
 		...row.options,

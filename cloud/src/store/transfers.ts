@@ -6,7 +6,7 @@ import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
 /** What was asked for besides the two ends, the items and the deadline. */
-export type TransferOptions = Omit<
+type TransferOptions = Omit<
 	z.output<typeof transferSubmission>,
 	"source_endpoint" | "destination_endpoint" | "items" | "deadline"
 >;

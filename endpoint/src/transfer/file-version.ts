@@ -3,5 +3,3 @@ import type { Stats } from "node:fs";
 
 export const versionOf = (stats: Pick<Stats, "size" | "mtimeMs" | "ino">): string =>
 	`${stats.size}-${stats.mtimeMs}-${stats.ino}`;
-
-export const sizeOfVersion = (version: string): number => Number(version.split("-", 1)[0]);
