@@ -54,8 +54,9 @@ export class Persistence {
 	async #lost(error: ConnectionLost, backOff: BackOff): Promise<void> {
 		const { reporter, renew, isDirect, signal, log } = this.#options;
 		const waitMs = backOff.nextMs();
-		log.warn({ reason: error.message, waitMs: Math.round(waitMs) }, "transfer: no connection to the source, waiting");
-		reporter.fault(error.tokenEnded ? "TOKEN_EXPIRED" : "CONNECTION_LOST", error.message);
+		const level = error.notYet ? "debug" : "warn";
+		log[level]({ reason: error.message, waitMs: Math.round(waitMs) }, "transfer: no answer of the source yet, waiting");
+		if (!error.notYet) reporter.fault(error.tokenEnded ? "TOKEN_EXPIRED" : "CONNECTION_LOST", error.message);
 		if (error.undialled && isDirect() && ++this.#undialled >= undialledLimit) {
 			this.#undialled = 0;
 			reporter.directFailed(error.message);

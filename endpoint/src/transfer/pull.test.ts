@@ -302,7 +302,7 @@ test("whoever has the token but another certificate, or asks for what is not nam
 	});
 	await expect(known.look({ item: 1, path: "" }, signal)).rejects.toMatchObject({ code: "PATH_OUTSIDE_COLLECTION" });
 	server.serve([]);
-	await expect(known.look({ item: 0, path: "x" }, signal)).rejects.toMatchObject({ tokenEnded: true });
+	await expect(known.look({ item: 0, path: "x" }, signal)).rejects.toMatchObject({ notYet: true });
 });
 
 test("a full disk ends the transfer in words, and leaves nothing half done", async () => {

@@ -119,6 +119,8 @@ export function openRemoteSource({ assignment, identity, cloudUrl, connections }
 		const status = response.statusCode ?? 0;
 		if (status === answers.ok || status === answers.part) return;
 		const text = await textOf(response);
+		if (status === answers.unknown)
+			throw new ConnectionLost("the source has not heard of this transfer", { notYet: true });
 		if (status === answers.unauthorized)
 			throw new ConnectionLost("the source does not accept the token any more", { tokenEnded: true });
 		const read = faultBody.safeParse(jsonOf(text));

@@ -86,22 +86,27 @@ export async function openSourceServer(options: SourceServerOptions): Promise<So
 		socket.destroy();
 	});
 
-	function admit(request: IncomingMessage): Served | undefined {
+	/** `unknown`: the cloud has told the other end sooner, or this one of its end. */
+	function admit(request: IncomingMessage): Served | "unknown" | undefined {
 		const id = /^\/transfers\/([0-9a-f-]{36})\//.exec(request.url ?? "")?.[1] ?? "";
 		const found = served.get(id);
+		if (found === undefined) return "unknown";
 		const token = /^Bearer ([\w-]{20,100})$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
 		const given = createHash("sha256").update(token).digest();
-		const isGood =
-			found?.assignment.read_tokens.some(
-				({ sha256, ends_at }) => Date.parse(ends_at) > nowMs() && timingSafeEqual(given, Buffer.from(sha256, "hex")),
-			) ?? false;
+		const isGood = found.assignment.read_tokens.some(
+			({ sha256, ends_at }) => Date.parse(ends_at) > nowMs() && timingSafeEqual(given, Buffer.from(sha256, "hex")),
+		);
 		const certificate = (request.socket as TLSSocket).getPeerCertificate().raw as Buffer | undefined;
-		if (!isGood || certificate === undefined || found?.peer.equals(certificate) !== true) return undefined;
+		if (!isGood || certificate === undefined || !found.peer.equals(certificate)) return undefined;
 		return found;
 	}
 
 	async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		const found = admit(request);
+		if (found === "unknown") {
+			sendJson(response, answers.unknown, { message: "this transfer is not known here, or not yet" });
+			return;
+		}
 		if (found === undefined) {
 			sendJson(response, answers.unauthorized, { message: "the token or the certificate is not good for this" });
 			return;

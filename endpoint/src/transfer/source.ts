@@ -45,15 +45,23 @@ export interface Source {
 	close(): void;
 }
 
-/** `tokenEnded`: the other side does not accept the token; a newer one may do. `undialled`: not even the connection was made. */
+/**
+ * `tokenEnded`: the other side does not accept the token; a newer one may do. `notYet`: it has not heard of the transfer.
+ * `undialled`: not even the connection was made.
+ */
 export class ConnectionLost extends Error {
 	override readonly name = "ConnectionLost";
 	readonly tokenEnded: boolean;
 	readonly undialled: boolean;
+	readonly notYet: boolean;
 
-	constructor(message: string, options: { tokenEnded?: boolean; undialled?: boolean; cause?: unknown } = {}) {
+	constructor(
+		message: string,
+		options: { tokenEnded?: boolean; undialled?: boolean; notYet?: boolean; cause?: unknown } = {},
+	) {
 		super(message, { cause: options.cause });
 		this.tokenEnded = options.tokenEnded ?? false;
 		this.undialled = options.undialled ?? false;
+		this.notYet = options.notYet ?? false;
 	}
 }
