@@ -32,7 +32,7 @@ export interface Dispatch {
 	publishAgain(ids: readonly TaskId[]): Promise<void>;
 	/** Publishes all unfinished tasks of an endpoint whose queue or journal is new. Returns how many. May be repeated. */
 	refill(endpoint: EndpointId): Promise<number>;
-	/** The same for one user endpoint, whose queue is new. */
+	/** The same for one user endpoint. */
 	refillUserEndpoint(id: EndpointId): Promise<number>;
 	/** Living cloud processes on this database, this one included. */
 	readonly processes: number;
@@ -201,12 +201,13 @@ async function within(work: Promise<unknown>, limitMs: number): Promise<void> {
 }
 
 function toOutgoing(request: NewTasks): OutgoingTask[] {
-	const { group, resources, resultSerializers, userEndpoint } = request;
+	const { group, resources, resultSerializers, userEndpoint, publicForm } = request;
 	return request.tasks.map((task) => ({
 		id: task.id,
 		function: task.function,
 		group,
 		userEndpoint,
+		publicForm,
 		payload: task.blob === null ? task.payload : null,
 		blob: task.blob,
 		resources,
@@ -220,6 +221,7 @@ function fromRow(row: UnfinishedTask): OutgoingTask {
 		function: row.function_id,
 		group: row.group_id,
 		userEndpoint: row.user_endpoint_id,
+		publicForm: row.public_form,
 		payload: row.payload,
 		blob: row.payload_blob && { sha256: row.payload_blob, sizeBytes: Number(row.payload_blob_bytes) },
 		resources: row.resources,

@@ -141,12 +141,13 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const tellOthers = elsewhere.tellOthers.bind(elsewhere);
 	const recorder = openRecorder({ database, publisher, blobs, events, log, tellOthers });
 	stack.defer(() => recorder.idle());
-	const behind = { database, broker, blobs, dispatch, recorder, publisher, functions, events, log };
+	const keys = { keys: identity.accounts, cloudUrl: url, tokenEndpoint: `${url}/v2/oauth2/token` };
+	const behind = { database, broker, blobs, dispatch, recorder, publisher, functions, events, log, ...keys };
 	const userEndpoints = openUserEndpoints(behind);
 	stack.defer(() => userEndpoints.close());
 	const capabilities = new Capabilities(await keepSecret(database, "transfers", randomBytes(32)));
 	const ports = { ...behind, userEndpoints, capabilities };
-	const operations = createOperations({ ...ports, keys: identity.accounts, tokenEndpoint: `${url}/v2/oauth2/token` });
+	const operations = createOperations(ports);
 	const sweeper = openSweeper(ports, config.retentionMs);
 	stack.defer(() => sweeper.close());
 	const watch = openTransferWatch(ports);
@@ -154,10 +155,11 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const intake = await openIntake({ database, source: incoming, recorder, events, log });
 	stack.defer(() => intake.close());
 
-	const { verifier } = identity;
+	const { verifier, authVerifier } = identity;
 	const app = createApp({
 		operations,
 		verifier,
+		authVerifier,
 		identityRouter: identity.router,
 		log,
 		metrics,

@@ -57,8 +57,10 @@ export interface OutgoingTask {
 	readonly id: TaskId;
 	readonly function: FunctionId;
 	readonly group: TaskGroupId;
-	/** Set: a message of the public interface to this one's queue. */
+	/** Whose queue it goes to; null: the endpoint's. */
 	readonly userEndpoint: EndpointId | null;
+	/** As a message of the public interface. */
+	readonly publicForm: boolean;
 	readonly payload: Uint8Array | null;
 	readonly blob: BlobRow | null;
 	readonly resources: Record<string, unknown> | null;
@@ -133,7 +135,7 @@ export class Outlet {
 	async #send(endpoint: EndpointId, tasks: readonly OutgoingTask[]): Promise<void> {
 		const functions = await this.#functions.find([...new Set(tasks.map((task) => task.function))], "deleted too");
 		try {
-			if (tasks[0]?.userEndpoint) await this.#sendSingly(taskQueue(endpoint), tasks, functions);
+			if (tasks[0]?.publicForm) await this.#sendSingly(taskQueue(endpoint), tasks, functions);
 			else await this.#sendBatch(taskQueue(endpoint), tasks, functions);
 		} catch (cause) {
 			if (!(cause instanceof Error) || cause.name !== "UnroutableError") throw cause;

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { type SchedulerName, schedulerNames } from "@errand/proto";
 import type { EndpointConfig, KubernetesConfig } from "./config/config.ts";
 import { duration } from "./config/quantities.ts";
+import { isManagerDirectory } from "./multiuser/user-config-files.ts";
 import { openFluxScheduler } from "./scheduler/flux/flux.ts";
 import { openGridEngineScheduler } from "./scheduler/gridengine/gridengine.ts";
 import { openCondorScheduler } from "./scheduler/htcondor/htcondor.ts";
@@ -26,16 +27,19 @@ import { AnswerFault } from "./sites/site.ts";
 import { sitesFolder } from "./sites/site-files.ts";
 import { survey, thisMachine } from "./sites/survey.ts";
 import { doctor } from "./verbs/doctor.ts";
+import { manage } from "./verbs/manage.ts";
 import { pause, resume } from "./verbs/pause.ts";
 import type { Place } from "./verbs/place.ts";
 import { run } from "./verbs/run.ts";
 import { script } from "./verbs/script.ts";
+import { serveUser } from "./verbs/serve-user.ts";
 
 const usage = `usage: errand-endpoint run DIR                 serve the endpoint of this directory until told to stop
        errand-endpoint survey NAME [--site SITE] [--scheduler WORD] [--detect]
                                                 what this machine is, and what is to be asked, as JSON
-       errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...]
-                                                write its config.yaml, unless there is one
+       errand-endpoint init DIR --name NAME [--site SITE] [--scheduler WORD] [--set SETTING=VALUE ...] [--multi-user]
+                                                write its config.yaml, unless there is one; with --multi-user
+                                                a template of it, for a manager endpoint
        errand-endpoint script DIR [--queue Q]   print the batch script of a block
        errand-endpoint render DIR [--identity WHO] [--user-config JSON|FILE] [--user-runtime JSON|FILE]
                                                 the configuration that somebody's endpoint gets, as JSON
@@ -94,6 +98,7 @@ async function main(argv: readonly string[]): Promise<number> {
 			site: { type: "string" },
 			set: { type: "string", multiple: true, default: [] },
 			detect: { type: "boolean", default: false },
+			"multi-user": { type: "boolean", default: false },
 			online: { type: "boolean", default: false },
 			canary: { type: "boolean", default: false },
 			queue: { type: "string" },
@@ -121,6 +126,7 @@ async function main(argv: readonly string[]): Promise<number> {
 	const place: Place = {
 		directory,
 		version: version(),
+		mainFile,
 		managerProgram: managerProgram(mainFile, process.env),
 		transferProgram: transferProgram(mainFile, process.env),
 		openScheduler,
@@ -132,7 +138,10 @@ async function main(argv: readonly string[]): Promise<number> {
 	const sites = sitesFolder(mainFile, process.env);
 	switch (verb) {
 		case "run":
-			return await run(place);
+			return isManagerDirectory(directory) ? await manage(place) : await run(place);
+		case "serve-user":
+			// Not in the usage: only a manager endpoint starts it, with all it needs on standard input.
+			return await serveUser(where, place);
 		case "script":
 			return await script(place, values.queue);
 		case "render": {
@@ -152,7 +161,8 @@ async function main(argv: readonly string[]): Promise<number> {
 		}
 		case "init": {
 			const name = values.name ?? basename(directory);
-			writeInitialConfig(directory, { name, site, scheduler, answers: answersOf(values.set) }, sites);
+			const request = { name, site, scheduler, answers: answersOf(values.set), multiUser: values["multi-user"] };
+			writeInitialConfig(directory, request, sites);
 			return exitStatus.ok;
 		}
 		case "doctor": {

@@ -26,6 +26,8 @@ export const faults = {
 	FUNCTION_ACCESS_FORBIDDEN: row(403, "caller"),
 	FUNCTION_NOT_PERMITTED: row(403, "caller"),
 	COLLECTION_ACCESS_FORBIDDEN: row(403, "caller"),
+	// Another login may be what is missing: the body says which (`AuthorizationParameters`).
+	AUTHENTICATION_POLICY_NOT_MET: row(403, "caller"),
 	TASK_GROUP_ACCESS_FORBIDDEN: row(403, "caller"),
 	// Not 429: clients that wait as they are told would wait until tomorrow.
 	QUOTA_EXCEEDED: row(403, "caller"),
@@ -37,6 +39,8 @@ export const faults = {
 	ACCOUNT_NOT_FOUND: row(404, "caller"),
 	AUTH_GROUP_NOT_FOUND: row(404, "caller"),
 	SHARE_NOT_FOUND: row(404, "caller"),
+	POLICY_NOT_FOUND: row(404, "caller"),
+	PROJECT_NOT_FOUND: row(404, "caller"),
 	BLOB_NOT_FOUND: row(404, "caller"),
 	TRANSFER_NOT_FOUND: row(404, "caller"),
 	COLLECTION_NOT_FOUND: row(404, "caller"),
@@ -80,6 +84,20 @@ export function isFaultCode(code: string): code is FaultCode {
 }
 
 /**
+ * Which login a request needs, in the words of the public interface, whose clients act upon them: they log in anew
+ * and ask again.
+ */
+export interface AuthorizationParameters {
+	readonly session_message: string;
+	/** Ids of the policies that are to be met. */
+	readonly session_required_policies: readonly string[];
+	/** One of these domains must be the login's. */
+	readonly session_required_single_domain?: readonly string[];
+	/** The password is asked for even where the browser remembers it. */
+	readonly prompt: "login";
+}
+
+/**
  * The one error that our own code throws for something a caller must be told. `message` says what, which, the limit
  * and what to do next; `retryAfterS` becomes the Retry-After header.
  */
@@ -88,16 +106,23 @@ export class Fault extends Error {
 	readonly code: FaultCode;
 	readonly args: readonly string[];
 	readonly retryAfterS: number | undefined;
+	readonly authorization: AuthorizationParameters | undefined;
 
 	constructor(
 		code: FaultCode,
 		message: string,
-		options: { args?: readonly string[]; retryAfterS?: number; cause?: unknown } = {},
+		options: {
+			args?: readonly string[];
+			retryAfterS?: number;
+			authorization?: AuthorizationParameters;
+			cause?: unknown;
+		} = {},
 	) {
 		super(message, options.cause === undefined ? undefined : { cause: options.cause });
 		this.code = code;
 		this.args = options.args ?? [];
 		this.retryAfterS = options.retryAfterS;
+		this.authorization = options.authorization;
 	}
 
 	get httpStatus(): number {
@@ -113,6 +138,7 @@ export interface Problem {
 	error_args: readonly string[];
 	detail: string;
 	reason: string;
+	authorization_parameters?: AuthorizationParameters;
 }
 
 export function toProblem(fault: Fault): Problem {
@@ -123,5 +149,6 @@ export function toProblem(fault: Fault): Problem {
 		error_args: fault.args,
 		detail: fault.message,
 		reason: fault.message,
+		...(fault.authorization && { authorization_parameters: fault.authorization }),
 	};
 }

@@ -15,6 +15,10 @@ export type AccountGroupId = Id<"account-group">;
 /** One invitation to an endpoint, of an account or a group. */
 export type ShareId = Id<"share">;
 export type TransferId = Id<"transfer">;
+/** What an endpoint asks of the login of whoever submits there. */
+export type AuthPolicyId = Id<"auth-policy">;
+/** What authentication policies belong to. */
+export type AuthProjectId = Id<"auth-project">;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

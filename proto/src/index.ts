@@ -8,6 +8,7 @@ export * from "./limits.ts";
 export * from "./messages/frame.ts";
 export * from "./payload.ts";
 export * from "./scheduler-names.ts";
+export * from "./start-command.ts";
 export * from "./structured-value.ts";
 export * from "./task-state.ts";
 export * from "./topology.ts";

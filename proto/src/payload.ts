@@ -140,12 +140,14 @@ export function packReference(reference: ReferenceText): string {
 	return pack([joinBuffer(serializations.reference, JSON.stringify(reference))]);
 }
 
-/** The blob that these packed arguments stand for; undefined when they are the arguments themselves. */
+/**
+ * The blob that these packed arguments stand for; undefined when they are the arguments themselves. Throws a RangeError
+ * when they are a reference that makes no sense.
+ */
 export function referenceOf(packed: string): ReferenceText | undefined {
 	const newline = packed.indexOf("\n");
 	if (newline < 0 || !packed.startsWith("er\n", newline + 1)) return undefined;
-	const value: unknown = JSON.parse(packed.slice(newline + 4));
-	const { sha256, size_bytes } = value as Partial<ReferenceText>;
+	const { sha256, size_bytes } = (readJson(packed.slice(newline + 4)) ?? {}) as Partial<ReferenceText>;
 	if (
 		typeof sha256 !== "string" ||
 		!/^[0-9a-f]{64}$/.test(sha256) ||
@@ -154,4 +156,12 @@ export function referenceOf(packed: string): ReferenceText | undefined {
 	)
 		throw new RangeError("a reference needs sha256 (64 hexadecimal digits) and size_bytes");
 	return { sha256, size_bytes: Number(size_bytes) };
+}
+
+function readJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch (cause) {
+		throw new RangeError("a reference is JSON, and this is not", { cause });
+	}
 }

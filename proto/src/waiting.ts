@@ -7,6 +7,9 @@ export const waitingWords = [
 	"endpoint-never-started",
 	"endpoint-offline",
 	"endpoint-stopped",
+	"user-endpoint-starting",
+	"user-endpoint-failed",
+	"user-endpoint-stopped",
 	"delivery",
 	"dependency",
 	// At the endpoint

@@ -19,6 +19,8 @@ export interface Desk {
 	/** A directory to work in; gone at the end. */
 	readonly directory: string;
 	readonly environment: NodeJS.ProcessEnv;
+	/** A file in the directory; returns its path. */
+	write(name: string, text: string): string;
 	type(words: readonly string[], more?: Partial<Context> & { terminal?: boolean }): Promise<Typed>;
 	close(): Promise<void>;
 }
@@ -100,6 +102,7 @@ export async function openDesk(): Promise<Desk> {
 	write("solver.ts", "export function solve(n: number): number {\n\treturn n * 2;\n}\n");
 	return {
 		cloud,
+		write,
 		directory,
 		environment,
 		async type(words, { terminal = false, ...more } = {}) {

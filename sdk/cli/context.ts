@@ -30,8 +30,8 @@ export interface Context {
 	readInput(): Promise<string>;
 	/** The cloud that this person is logged in to. A Complaint when there is none. */
 	client(): Promise<Client>;
-	/** Device login; the tokens are kept and this cloud becomes the current one. */
-	login(cloudUrl: string, onPrompt: (prompt: DevicePrompt) => Promise<void>): Promise<Whoami>;
+	/** Device login; the tokens are kept and this cloud becomes the current one. `fresh`: with the password again. */
+	login(cloudUrl: string, how: { fresh: boolean }, onPrompt: (prompt: DevicePrompt) => Promise<void>): Promise<Whoami>;
 	/** Revokes and forgets the current cloud's tokens; its address, or undefined when there were none. */
 	logout(): Promise<string | undefined>;
 	/** Unix milliseconds. */

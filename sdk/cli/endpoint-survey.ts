@@ -93,11 +93,16 @@ function flagOf(setting: string): string {
 	return ownFlags.has(setting) ? `--${setting} …` : `--set ${setting}=…`;
 }
 
-/** Writes config.yaml; a Complaint when an answer makes no sense, and then nothing was written. */
+/** Writes config.yaml, and for several users what belongs to it; a Complaint when an answer makes no sense, and then nothing was written. */
 export function initialiseEndpoint(
 	context: Context,
 	directory: string,
-	{ name, found, answers }: { name: string; found: Pick<Survey, "site" | "scheduler">; answers: Answers },
+	{
+		name,
+		found,
+		answers,
+		multiUser,
+	}: { name: string; found: Pick<Survey, "site" | "scheduler">; answers: Answers; multiUser: boolean },
 ): void {
 	runProgram({
 		name: "errand-endpoint init",
@@ -109,6 +114,7 @@ export function initialiseEndpoint(
 			name,
 			...(found.site === null ? option("--scheduler", found.scheduler) : option("--site", found.site)),
 			...Object.entries(answers).flatMap(([setting, value]) => ["--set", `${setting}=${value}`]),
+			...(multiUser ? ["--multi-user"] : []),
 		],
 		environment: context.environment,
 	});

@@ -54,7 +54,7 @@ export function statusText(endpoint: EndpointSummary, screen: Screen): string {
 
 export function showEndpoint(endpoint: EndpointView, nowMs: number, screen: Screen): void {
 	const seen = endpoint.last_seen_at;
-	const { paused, trouble, scheduler, blocks, waiting } = readStatusDetails(endpoint.details);
+	const { paused, trouble, scheduler, blocks, waiting, user_endpoints: users } = readStatusDetails(endpoint.details);
 	screen.pairs([
 		["endpoint", screen.style("bold", endpoint.name)],
 		["display name", endpoint.display_name ?? undefined],
@@ -66,8 +66,9 @@ export function showEndpoint(endpoint: EndpointView, nowMs: number, screen: Scre
 			"last seen",
 			seen === null ? "never" : `${formatAge(Date.parse(seen), nowMs)}${endpoint.host ? ` on ${endpoint.host}` : ""}`,
 		],
-		["scheduler", scheduler],
-		["workers", workersText(endpoint)],
+		["scheduler", users === undefined ? scheduler : undefined],
+		["user endpoints", users === undefined ? undefined : `${users} (errand endpoint users ${endpoint.name})`],
+		["workers", users === undefined ? workersText(endpoint) : undefined],
 		["unfinished", `${endpoint.unfinished_tasks} tasks`],
 		["directory", endpoint.here?.directory],
 		["process here", endpoint.here ? (endpoint.here.pid === null ? "none" : String(endpoint.here.pid)) : undefined],

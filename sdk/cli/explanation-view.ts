@@ -3,11 +3,12 @@ import type { Explanation } from "@errand/proto/rest";
 import type { Screen } from "./screen.ts";
 
 export function explanationPairs(
-	{ word, sentence, trouble }: Explanation,
+	{ word, sentence, trouble, version_skew }: Explanation,
 	screen: Screen,
 ): [name: string, value: string | undefined][] {
 	return [
 		["why", word === null ? sentence : `${screen.style("yellow", word)}  ${sentence}`],
 		["trouble there", trouble ?? undefined],
+		["versions", version_skew ?? undefined],
 	];
 }

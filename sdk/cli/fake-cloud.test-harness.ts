@@ -18,7 +18,8 @@ export const ids = {
 	running: "bbbb3333-0000-4000-8000-000000000003",
 	submitted: "cccc4444-0000-4000-8000-000000000004",
 	retried: "dddd5555-0000-4000-8000-000000000005",
-	transfer: "eeee6666-0000-4000-8000-000000000006",
+	transfer: "eeee7777-0000-4000-8000-000000000007",
+	policy: "eeee6666-0000-4000-8000-000000000006",
 } as const;
 
 const at = (second: number): string => new Date(Date.UTC(2026, 0, 31, 12, 0, second)).toISOString();
@@ -61,6 +62,7 @@ export function taskDocument(id: string, more: Partial<rest.TaskDocument> = {}):
 		retry_of: null,
 		failure: null,
 		resources: { cores: 2 },
+		version_skew: null,
 		transitions: [
 			{ state: "received", at: at(0), actor: "cloud" },
 			{ state: "running", at: at(1), actor: "endpoint" },
@@ -106,6 +108,19 @@ const group: rest.AccountGroupDocument = {
 	people: [{ account_id: ids.account, username: "ada", admin: true, added_at: at(0) }],
 };
 
+const policy: rest.AuthPolicy = {
+	id: ids.policy,
+	name: "staff",
+	description: "",
+	owner_id: ids.account,
+	project_id: null,
+	domain_constraints_include: ["uni.edu", "*.lab.org"],
+	domain_constraints_exclude: null,
+	authentication_assurance_timeout: 900,
+	endpoints: 1,
+	created_at: at(0),
+};
+
 const share: rest.EndpointShare = {
 	id: ids.retried,
 	endpoint_id: ids.endpoint,
@@ -117,6 +132,29 @@ const share: rest.EndpointShare = {
 	shared_by: ids.account,
 	created_at: at(0),
 };
+
+const userEndpoints: rest.UserEndpointSummary[] = [
+	{
+		id: ids.running,
+		owner: { id: ids.account, username: "ada" },
+		config: { max_blocks: 4 },
+		runtime: { errand_sdk_version: "0.1.0" },
+		status: "online",
+		start_error: null,
+		last_seen_at: at(0),
+		unfinished_tasks: 12,
+	},
+	{
+		id: ids.failed,
+		owner: { id: ids.running, username: "bob" },
+		config: {},
+		runtime: {},
+		status: "failed",
+		start_error: "no account for bob\nask ops@example.org",
+		last_seen_at: null,
+		unfinished_tasks: 0,
+	},
+];
 
 interface Reply {
 	status?: number;
@@ -238,6 +276,7 @@ function explained({ cloud, path }: Asked): Reply {
 			endpoint_status: endpoint.status,
 			endpoint_seen_at: endpoint.last_seen_at,
 			trouble: null,
+			version_skew: null,
 		} satisfies rest.Explanation),
 	};
 }
@@ -446,12 +485,19 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 			]),
 		),
 	}),
+	"POST /v1/policies": ({ body }) => ({ body: { ...policy, ...rest.authPolicyCreation.parse(body) } }),
+	"GET /v1/policies": () => ({ body: rest.page(rest.authPolicy).parse(page([policy])) }),
+	"PUT /v1/policies/*": ({ body }) => ({ body: { ...policy, ...rest.authPolicyChange.parse(body) } }),
+	"DELETE /v1/policies/*": () => ({ body: {} }),
 	"POST /v1/groups": ({ body }) => ({ body: { ...group, ...rest.accountGroupCreation.parse(body) } }),
 	"GET /v1/groups": () => ({ body: rest.page(rest.accountGroupSummary).parse(page([group])) }),
 	"GET /v1/groups/*": () => ({ body: rest.accountGroupDocument.parse(group) }),
 	"DELETE /v1/groups/*": () => ({ body: {} }),
 	"PUT /v1/groups/*/members/*": ({ body }) => ({ body: rest.membershipChange.parse(body) && group }),
 	"DELETE /v1/groups/*/members/*": () => ({ body: {} }),
+	"GET /v1/endpoints/*/user-endpoints": () => ({
+		body: rest.page(rest.userEndpointSummary).parse(page(userEndpoints)),
+	}),
 	"PUT /v1/endpoints/*/shares": ({ body }) => {
 		const { account: _who, group: named, ...limits } = rest.endpointSharing.parse(body);
 		const partner = named === undefined ? {} : { account: null, group: { id: ids.group, name: named } };

@@ -9,6 +9,8 @@ const nextByCode: Readonly<Record<string, string>> = {
 	FUNCTION_NOT_FOUND: "errand function list",
 	TASK_NOT_FOUND: "errand task list",
 	NOT_LOGGED_IN: "errand login",
+	AUTHENTICATION_POLICY_NOT_MET: "errand login --fresh",
+	POLICY_NOT_FOUND: "errand policy list",
 };
 const nextByStatus: Readonly<Record<number, string>> = { 401: "errand login" };
 

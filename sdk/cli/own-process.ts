@@ -43,7 +43,7 @@ export function ownSurroundings(options: {
 			ask: (question, asked) => askTerminal(question, asked?.secret === true, signal),
 			readInput: readAllInput,
 			client: () => openClient(environment, home),
-			login: (cloudUrl, onPrompt) => openSession(home, cloudUrl, onPrompt, signal),
+			login: (cloudUrl, how, onPrompt) => openSession(home, cloudUrl, how, onPrompt, signal),
 			logout: () => closeSession(home),
 			now: Date.now,
 			pause: (ms, sooner) => pauseUnless(signal, ms, sooner),

@@ -92,7 +92,8 @@ function checkedPrefix(text: string, kind: string): string {
 	);
 }
 
-function theOnly<Row>(
+/** A Complaint unless there is one. */
+export function theOnly<Row>(
 	rows: readonly Row[],
 	text: string,
 	kind: string,
@@ -105,7 +106,7 @@ function theOnly<Row>(
 	const shown = rows.slice(0, 3).map(id).join(", ");
 	throw new Complaint(
 		"usage",
-		`several ${kind}s match "${text}": ${shown}${rows.length > 3 ? ", …" : ""}: give more characters`,
+		`several ${kind.replace(/y$/, "ie")}s match "${text}": ${shown}${rows.length > 3 ? ", …" : ""}: give more characters`,
 	);
 }
 

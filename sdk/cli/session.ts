@@ -26,11 +26,12 @@ export async function openClient(environment: NodeJS.ProcessEnv, home: Home): Pr
 export async function openSession(
 	home: Home,
 	cloudUrl: string,
+	{ fresh }: { fresh: boolean },
 	onPrompt: (prompt: DevicePrompt) => Promise<void>,
 	signal: AbortSignal,
 ): Promise<Whoami> {
 	const { deviceLogin } = await import("../src/auth/device-login.ts");
-	await deviceLogin({ cloudUrl, directory: home.directory, onPrompt, signal });
+	await deviceLogin({ cloudUrl, directory: home.directory, fresh, onPrompt, signal });
 	return await (await openClient({}, home)).whoami();
 }
 

@@ -154,6 +154,7 @@ const scenes: Record<string, Scene> = {
 	"endpoint pause": { words: ["local", "--reason", "maintenance"], before: configure, quiet: ["local"] },
 	"endpoint resume": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint render": { words: ["local"], before: configure, quiet: ["local"] },
+	"endpoint users": { words: ["local"], quiet: [ids.running, ids.failed] },
 	"endpoint script": { words: ["local"], before: configure, quiet: ["local"] },
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
@@ -164,6 +165,11 @@ const scenes: Record<string, Scene> = {
 	"group list": { quiet: [ids.group] },
 	"group show": { words: ["astro"], quiet: [ids.account] },
 	"group delete": { words: ["astro"], quiet: [ids.group] },
+	"policy create": { words: ["staff", "--include", "uni.edu,*.lab.org"], quiet: [ids.policy] },
+	"policy change": { words: ["staff", "--max-age", "1h", "--drop", "include"], quiet: [ids.policy] },
+	"policy list": { quiet: [ids.policy] },
+	"policy show": { words: ["eeee6"], quiet: [ids.policy] },
+	"policy delete": { words: ["staff"], quiet: [ids.policy] },
 	"function register": { words: ["analysis.py:mean"], quiet: [ids.function] },
 	"function list": { quiet: [ids.function] },
 	"function show": { words: ["mean"], quiet: [ids.function] },
@@ -243,6 +249,7 @@ test.each([
 	["transfer-list", ["transfer", "list"]],
 	["transfer-show", ["transfer", "show", ids.transfer]],
 	["endpoint-status", ["endpoint", "status", "local"]],
+	["endpoint-users", ["endpoint", "users", "local"]],
 	["function-show", ["function", "show", "mean"]],
 	["whoami", ["whoami"]],
 	["help", ["--help"]],
@@ -286,6 +293,31 @@ describe("NEW-21: errand endpoint share", () => {
 		const { status, err } = await desk.type(["endpoint", "unshare", "local", "--with", "group:bob"]);
 		expect(status).toBe(notFound);
 		expect(err).toContain("next: errand endpoint shares local");
+	});
+});
+
+describe("GC-9: errand run --user-config", () => {
+	const typed = (config: string) =>
+		desk.type(["run", "-e", "local", "--user-config", config, "--detach", "--", "true"]);
+
+	test("sends an object, or a file of one, and what this client is", async () => {
+		await typed('{"max_blocks": 4}');
+		const body = { user_endpoint_config: { max_blocks: 4 }, user_runtime: { node_version: process.versions.node } };
+		expect(desk.cloud.bodies.at(-1)).toMatchObject(body);
+		desk.write("big.json", '{"max_blocks": 8}');
+		await typed("big.json");
+		expect(desk.cloud.bodies.at(-1)).toMatchObject({ user_endpoint_config: { max_blocks: 8 } });
+	});
+
+	test.each([
+		["[1]", "--user-config is no JSON object"],
+		["{max: 1}", "--user-config is not JSON"],
+		["nowhere.json", "nowhere.json cannot be read"],
+		["solver.ts", "solver.ts is not JSON"],
+	])("refuses %s", async (config, words) => {
+		const { status, err } = await typed(config);
+		expect(status).toBe(exitCodes.usage.status);
+		expect(err).toContain(words);
 	});
 });
 
@@ -517,6 +549,7 @@ describe("errors", () => {
 	test.each([
 		[401, "USER_UNAUTHENTICATED", "forbidden", "errand login"],
 		[403, "FORBIDDEN", "forbidden", undefined],
+		[403, "AUTHENTICATION_POLICY_NOT_MET", "forbidden", "errand login --fresh"],
 		[404, "TASK_NOT_FOUND", "notFound", undefined],
 		[409, "RESOURCE_CONFLICT", "conflict", undefined],
 		[422, "SEMANTICALLY_INVALID", "usage", undefined],
@@ -801,6 +834,28 @@ describe("a cloud of this machine", () => {
 		const answers = ["correct horse battery", "something else"];
 		const asked = await desk.type(["cloud", "user", "add", "grace"], { ask: async () => answers.shift() ?? "" });
 		expect(asked.err).toContain("the two passwords differ");
+	});
+});
+
+describe("authentication policies", () => {
+	test("are shown with what they ask for, and change in what is named only", async () => {
+		const shown = await desk.type(["policy", "show", "staff"]);
+		expect(shown.out).toMatch(/lets in +uni\.edu, \*\.lab\.org\nlogin of the last +15 min\nendpoints +1\n/);
+		const changed = await desk.type(["policy", "change", "staff", "--max-age", "2h", "--drop", "include", "--json"]);
+		expect(JSON.parse(changed.out)).toMatchObject({
+			domain_constraints_include: null,
+			domain_constraints_exclude: null,
+			authentication_assurance_timeout: 7200,
+		});
+	});
+
+	test("one that asks for nothing is refused before the cloud is asked, and so is a domain that is none", async () => {
+		expect(await desk.type(["policy", "create", "open"])).toMatchObject({
+			status: exitCodes.usage.status,
+			err: expect.stringContaining("--include, --exclude or --max-age"),
+		});
+		const none = await desk.type(["policy", "show", "nobody"]);
+		expect(none).toMatchObject({ status: notFound, err: expect.stringContaining("next: errand policy list") });
 	});
 });
 

@@ -26,6 +26,7 @@ import { endpointStart } from "./verbs/endpoint-start.ts";
 import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
+import { endpointUsers } from "./verbs/endpoint-users.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
@@ -41,6 +42,11 @@ import { groupRemove } from "./verbs/group-remove.ts";
 import { groupShow } from "./verbs/group-show.ts";
 import { login } from "./verbs/login.ts";
 import { logout } from "./verbs/logout.ts";
+import { policyChange } from "./verbs/policy-change.ts";
+import { policyCreate } from "./verbs/policy-create.ts";
+import { policyDelete } from "./verbs/policy-delete.ts";
+import { policyList } from "./verbs/policy-list.ts";
+import { policyShow } from "./verbs/policy-show.ts";
 import { put } from "./verbs/put.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
@@ -64,6 +70,7 @@ export const groups: Groups = {
 	transfer: "Transfers: files between collections",
 	function: "Registered functions",
 	group: "Groups of people to share with",
+	policy: "What endpoints ask of the logins of whoever submits",
 	cloud: "A cloud of your own",
 	"cloud user": "The accounts of a cloud",
 };
@@ -102,6 +109,7 @@ export const verbs: readonly Verb[] = [
 	endpointShares,
 	endpointUnshare,
 	endpointRender,
+	endpointUsers,
 	endpointDelete,
 	endpointDoctor,
 	functionRegister,
@@ -114,6 +122,11 @@ export const verbs: readonly Verb[] = [
 	groupList,
 	groupShow,
 	groupDelete,
+	policyCreate,
+	policyChange,
+	policyList,
+	policyShow,
+	policyDelete,
 	cloudStart,
 	cloudStop,
 	cloudStatus,

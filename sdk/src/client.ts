@@ -14,6 +14,8 @@ import * as rest from "@errand/proto/rest";
 import * as z from "zod";
 import { platform } from "#platform";
 import { staticTokenSource, type TokenSource } from "./auth/token-source.ts";
+import { AuthPolicies } from "./auth-policies.ts";
+import { clientRuntime } from "./client-runtime.ts";
 import { CloudError } from "./errors.ts";
 import { type Log, silentLog } from "./log.ts";
 import { Rest, type RestOptions } from "./rest.ts";
@@ -85,6 +87,7 @@ const pages = {
 	endpoints: rest.page(rest.endpointSummary),
 	tasks: rest.page(rest.taskSummary),
 	audit: rest.page(rest.auditEntry),
+	userEndpoints: rest.page(rest.userEndpointSummary),
 };
 
 /** What becomes of the tasks that somebody asked to cancel. */
@@ -102,6 +105,8 @@ export class Client {
 	readonly sharing: Sharing;
 	/** Files between collections of endpoints. */
 	readonly transfers: Transfers;
+	/** What endpoints ask of the logins of whoever submits to them. */
+	readonly authPolicies: AuthPolicies;
 	readonly #rest: Rest;
 	/** Endpoint names are stable: each is asked for once. */
 	readonly #endpointIds = new Map<string, Promise<EndpointId>>();
@@ -114,6 +119,7 @@ export class Client {
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
 		this.sharing = new Sharing(this.#rest);
 		this.transfers = new Transfers(this.#rest, (endpoint) => this.resolveEndpoint(endpoint));
+		this.authPolicies = new AuthPolicies(this.#rest);
 	}
 
 	/** Without a slash at the end. */
@@ -195,6 +201,15 @@ export class Client {
 		return this.#rest.json({ method: "GET", path: "/v1/endpoints", query: { ...options } }, pages.endpoints);
 	}
 
+	/**
+	 * What a manager runs, one for each account and configuration, the newest first: all for its owner and
+	 * administrators, the caller's own for everybody else.
+	 */
+	listUserEndpoints(endpointId: string, options: PageOptions = {}): Promise<rest.Page<rest.UserEndpointSummary>> {
+		const path = `/v1/endpoints/${id(endpointId)}/user-endpoints`;
+		return this.#rest.json({ method: "GET", path, query: { ...options } }, pages.userEndpoints);
+	}
+
 	async deleteEndpoint(endpointId: string): Promise<void> {
 		await this.#rest.done({ method: "DELETE", path: `/v2/endpoints/${id(endpointId)}` });
 		this.#endpointIds.clear();
@@ -210,7 +225,10 @@ export class Client {
 
 	// ── tasks ──
 
-	/** `idempotencyKey`: a repeat with the same key and body returns the same ids and runs nothing twice. */
+	/**
+	 * `idempotencyKey`: a repeat with the same key and body returns the same ids and runs nothing twice. A manager's
+	 * process may have to be started first: that takes seconds.
+	 */
 	submit(
 		endpointId: string,
 		submission: rest.Submission,
@@ -220,7 +238,7 @@ export class Client {
 			{
 				method: "POST",
 				path: `/v3/endpoints/${id(endpointId)}/submit`,
-				body: submission,
+				body: { user_runtime: clientRuntime(), ...submission },
 				idempotencyKey,
 				patient: true,
 			},

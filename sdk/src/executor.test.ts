@@ -131,6 +131,19 @@ describe("an executor", () => {
 		expect(cloud.tasks.get(String(plain.taskId))?.resources).toEqual({ walltime_ms: 5_000 });
 	});
 
+	test("GC-9: what a template asks for travels with each submit, and what this client is", async () => {
+		await using executor = open({ userEndpointConfig: { max_blocks: 4 } });
+		await executor.with({ resources: { cores: 2 } }).submit(() => 1);
+		await executor.submit(() => 2);
+		const bodies = cloud.seen.filter(({ path }) => path.endsWith("/submit")).map(({ body }) => JSON.parse(body));
+		expect(bodies).toHaveLength(2);
+		for (const body of bodies)
+			expect(body).toMatchObject({
+				user_endpoint_config: { max_blocks: 4 },
+				user_runtime: { errand_sdk_version: expect.any(String), node_version: process.versions.node },
+			});
+	});
+
 	test("HQ-2: BAL-5: PAR-6: shares of devices, named resources, nodes, ranks, other ways and the expected time travel", async () => {
 		await using executor = open({ expectedMs: 2_400_000 });
 		const future = executor

@@ -25,6 +25,11 @@ export interface ExecutorOptions extends ConnectionOptions, TaskOptions {
 	endpoint: string;
 	/** Add to this group instead of a new one. */
 	taskGroup?: string;
+	/**
+	 * Of an endpoint with a template: what its administrator lets you choose, by name. Each configuration has a process
+	 * of its own there, which the first submit waits for. An endpoint without a template does not look at it.
+	 */
+	userEndpointConfig?: Readonly<Record<string, unknown>>;
 	/** When a batch leaves although more waits. 2,000 tasks and 4 MiB unless told. */
 	batch?: { items?: number; bytes?: number };
 }
@@ -62,6 +67,7 @@ export class Executor implements AsyncDisposable {
 				client: this.client,
 				endpoint: options.endpoint,
 				taskGroup: options.taskGroup,
+				userEndpointConfig: options.userEndpointConfig,
 				batch: options.batch,
 				openFeed: options.openFeed,
 			});

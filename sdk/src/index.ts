@@ -19,6 +19,7 @@ export {
 	staticTokenSource,
 	type TokenSource,
 } from "./auth/token-source.ts";
+export type { AuthPolicies, AuthPolicyChange, AuthPolicyCreation } from "./auth-policies.ts";
 export {
 	type AccountCreation,
 	type AuditFilter,

@@ -19,6 +19,7 @@ export interface SessionOptions {
 	/** Id or name. */
 	endpoint: string;
 	taskGroup?: string | undefined;
+	userEndpointConfig?: Readonly<Record<string, unknown>> | undefined;
 	batch?: Partial<BatchLimits> | undefined;
 	openFeed?: ((options: ResultsOptions) => Feed) | undefined;
 }
@@ -51,6 +52,8 @@ export class Session implements FutureHost {
 	/** Tasks that are sent when the futures among their arguments have their values. */
 	readonly #waiting = new Map<TaskFuture<unknown>, { args: readonly unknown[]; sent: Promise<void>; cancel(): void }>();
 	readonly #functionIds = new WeakMap<RemoteFunction<readonly unknown[], unknown>, FunctionId>();
+	/** What the cloud said about a submit and was told on. */
+	readonly #warned = new Set<string>();
 	readonly #gate = openGate(uploadsAtOnce);
 	readonly #uploads = new Set<Promise<void>>();
 	#group: Promise<TaskGroup> | undefined;
@@ -305,6 +308,7 @@ export class Session implements FutureHost {
 		endpoint: EndpointId,
 		resources: ResourceSpecification | undefined,
 	): Promise<void> {
+		const { userEndpointConfig } = this.#options;
 		const byFunction = Map.groupBy(items, (item) => this.#functionIds.get(item.remote) as FunctionId);
 		const tasks: Submission["tasks"] = {};
 		for (const [id, some] of byFunction) tasks[id] = some.map((item) => item.payload);
@@ -314,12 +318,23 @@ export class Session implements FutureHost {
 				tasks,
 				task_group_id: group.id,
 				...(resources === undefined ? {} : { resource_specification: resources }),
+				...(userEndpointConfig === undefined ? {} : { user_endpoint_config: userEndpointConfig }),
 			});
+			this.#warn(submitted.warnings ?? []);
 			for (const [id, some] of byFunction) this.#accept(some, submitted.tasks[id] ?? [], group);
 		} catch (error) {
 			const parts = partsAfter(error, items, [...byFunction.values()]);
 			if (parts === undefined) for (const item of items) item.control.reject(error);
 			else for (const part of parts) await this.#send(part, group, endpoint, resources);
+		}
+	}
+
+	/** Each batch of a loop is told the same; people want to read it once. */
+	#warn(warnings: readonly string[]): void {
+		for (const warning of warnings) {
+			if (this.#warned.has(warning)) continue;
+			this.#warned.add(warning);
+			this.client.log.warn({}, warning);
 		}
 	}
 

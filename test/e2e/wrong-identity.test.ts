@@ -29,10 +29,11 @@ import {
 	computeScope,
 	errandClientId,
 	noTransferCounters,
+	peerClientId,
 	streamClose,
 } from "@errand/proto/rest";
 import { create, OutputStream, ReportBatchSchema, ResultBatchSchema, toBinary } from "@errand/proto/wire";
-import { Client } from "@errand/sdk";
+import { Client, requestDeviceLogin } from "@errand/sdk";
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -322,6 +323,24 @@ async function freshTransfer(scene: Scene): Promise<string> {
 	return (await scene.ada.transfers.submit(transferOf(scene))).id;
 }
 
+/** An authentication policy of Ada's. */
+const policyOf = async ({ ada }: Scene): Promise<string> =>
+	(await ada.authPolicies.create({ name: mark, domain_constraints_include: ["uni.edu"] })).id;
+
+const publicPolicyOf = (project: string) => ({
+	policy: { project_id: project, display_name: mark, description: "", domain_constraints_include: ["uni.edu"] },
+});
+
+/** A token of the identity service, as the public interface's clients get one beside that for computing. */
+async function authTokenOf({ cloud }: Scene, username: string, scopes: readonly string[]): Promise<string> {
+	const { reply } = await requestDeviceLogin({
+		cloudUrl: cloud.url,
+		client: { id: peerClientId, scopes: [computeScope, ...scopes] },
+		onPrompt: ({ userCode }) => cloud.approveDevice(userCode, username),
+	});
+	return (reply.other_tokens as { access_token: string }[])[0]?.access_token ?? "";
+}
+
 const leaseBody = () => ({ holder_id: newId(), host: "h", pid: 1 });
 /** Endpoints are found by id, so a refusal may say that there is one; tasks, groups and values are not even that. */
 const endpointRefused = "ENDPOINT_ACCESS_FORBIDDEN";
@@ -446,6 +465,10 @@ const table: Readonly<Record<string, Row>> = {
 		ask: async (scene) => ({ path: `/v3/endpoints/${await fresh.endpoint(scene)}/lock` }),
 		may: ownerAndAdmins(endpointRefused),
 	},
+	"GET /v1/endpoints/{endpoint_id}/user-endpoints": {
+		ask: ({ endpoint }) => ({ path: `/v1/endpoints/${endpoint.id}/user-endpoints` }),
+		may: ownerAndAdmins(endpointRefused),
+	},
 	"POST /v1/endpoints/{endpoint_id}/key": {
 		ask: async (scene) => ({ path: `/v1/endpoints/${await fresh.endpoint(scene)}/key` }),
 		may: owner(endpointRefused),
@@ -545,6 +568,50 @@ const table: Readonly<Record<string, Row>> = {
 	},
 
 	// groups of people, shares, the audit log
+	// authentication policies
+	"POST /v1/policies": {
+		ask: () => ({ path: "/v1/policies", body: { name: freshName(), domain_constraints_include: ["uni.edu"] } }),
+		may: accountsOnly("FORBIDDEN"),
+	},
+	"GET /v1/policies": {
+		ask: async (scene) => {
+			await policyOf(scene);
+			return { path: "/v1/policies?limit=1000" };
+		},
+		may: accountsOnly("FORBIDDEN"),
+		check: async (reply, { adasAccount }, caller) => {
+			const { items } = (await reply.json()) as { items: { owner_id: string }[] };
+			expect(items.some((one) => one.owner_id === adasAccount)).toBe(caller === "owner");
+		},
+	},
+	"GET /v1/policies/{policy_id}": {
+		ask: async (scene) => ({ path: `/v1/policies/${await policyOf(scene)}` }),
+		may: ownerAndAdmins("POLICY_NOT_FOUND"),
+	},
+	"PUT /v1/policies/{policy_id}": {
+		ask: async (scene) => ({ path: `/v1/policies/${await policyOf(scene)}`, body: { description: "x" } }),
+		may: { ...owner("POLICY_NOT_FOUND"), admin: "FORBIDDEN", operator: "FORBIDDEN" },
+	},
+	"DELETE /v1/policies/{policy_id}": {
+		ask: async (scene) => ({ path: `/v1/policies/${await policyOf(scene)}` }),
+		may: ownerAndAdmins("POLICY_NOT_FOUND"),
+	},
+	// These take tokens of the identity service; everybody here has one of the compute service.
+	"GET /v2/api/projects": { ask: () => ({ path: "/v2/api/projects" }), may: { rest: "INVALID_AUTH_TOKEN" } },
+	"POST /v2/api/projects": {
+		ask: () => ({ path: "/v2/api/projects", body: { project: { display_name: "p", contact_email: "" } } }),
+		may: { rest: "INVALID_AUTH_TOKEN" },
+	},
+	"GET /v2/api/policies": { ask: () => ({ path: "/v2/api/policies" }), may: { rest: "INVALID_AUTH_TOKEN" } },
+	"POST /v2/api/policies": {
+		ask: () => ({ path: "/v2/api/policies", body: publicPolicyOf(nobodysId) }),
+		may: { rest: "INVALID_AUTH_TOKEN" },
+	},
+	"GET /v2/api/policies/{policy_id}": {
+		ask: async (scene) => ({ path: `/v2/api/policies/${await policyOf(scene)}` }),
+		may: { rest: "INVALID_AUTH_TOKEN" },
+	},
+
 	"POST /v1/groups": {
 		ask: () => ({ path: "/v1/groups", body: { name: freshName() } }),
 		may: accountsOnly("FORBIDDEN"),
@@ -865,6 +932,29 @@ describe.each(deploymentNames)("NEW-24, NEW-25: with the wrong identity, on the 
 			await refused({ tasks: { [bobsFunction]: [reference] } }, "BLOB_NOT_FOUND");
 		}
 		expect((await bob.listTasks()).items).toEqual([]);
+	});
+
+	test("a project and its policies are for those who administer it, with a token that was given for that", async () => {
+		const manageProjects = "urn:globus:auth:scope:auth.globus.org:manage_projects";
+		const [hers, his, without] = [
+			await authTokenOf(scene, "ada", ["openid", manageProjects]),
+			await authTokenOf(scene, "bob", ["openid", manageProjects]),
+			await authTokenOf(scene, "ada", ["openid"]),
+		];
+		const ask = (token: string, method: string, path: string, body?: object) =>
+			send(scene.cloud.url, method, token, { path: `/v2/api/${path}`, body });
+		const projectBody = { project: { display_name: mark, contact_email: "", admin_ids: [] } };
+		await expectProblem(await ask(without, "GET", "projects"), "INSUFFICIENT_AUTH_SCOPE", "without the scope");
+		const { project } = (await (await ask(hers, "POST", "projects", projectBody)).json()) as {
+			project: { id: string };
+		};
+		const made = await ask(hers, "POST", "policies", publicPolicyOf(project.id));
+		const { policy } = (await made.json()) as { policy: { id: string } };
+		expect(await (await ask(hers, "GET", "policies")).text()).toContain(policy.id);
+		for (const path of ["projects", "policies"]) expect(await (await ask(his, "GET", path)).text()).not.toContain(mark);
+		await expectProblem(await ask(his, "GET", `policies/${policy.id}`), "POLICY_NOT_FOUND", "another's policy");
+		const inHers = await ask(his, "POST", "policies", publicPolicyOf(project.id));
+		await expectProblem(inHers, "PROJECT_NOT_FOUND", "another's project");
 	});
 
 	test("a mixed request does what is one's own and does not find the rest", async () => {

@@ -47,15 +47,24 @@ export class TestEndpoint {
 	): Promise<TestEndpoint> {
 		const { endpoint_id } = await client.registerEndpoint({ endpoint_name: name, metadata: { errand_protocol: 1 } });
 		const key = await client.makeEndpointKey(endpoint_id);
+		return await TestEndpoint.of(cloud, { endpoint_id, ...key }, { name, environment, ...(config && { config }) });
+	}
+
+	/** The directory of an endpoint that is registered already, or of a user endpoint that a manager is asked for. */
+	static async of(
+		cloud: Pick<TestCloud, "home" | "url">,
+		credentials: { endpoint_id: string; client_id: string; client_secret: string; token_endpoint: string },
+		{ name, config, environment = {} }: { name: string; config?: string; environment?: NodeJS.ProcessEnv },
+	): Promise<TestEndpoint> {
 		const directory = join(cloud.home, "endpoints", name);
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
 		const env = { PATH: process.env.PATH, HOME: process.env.HOME, ERRAND_HOME: cloud.home, ...environment };
 		await run(process.execPath, [endpointMain, "init", directory, "--name", name], { env });
-		writeFileSync(join(directory, "credentials.json"), JSON.stringify({ cloud_url: cloud.url, endpoint_id, ...key }), {
+		writeFileSync(join(directory, "credentials.json"), JSON.stringify({ cloud_url: cloud.url, ...credentials }), {
 			mode: 0o600,
 		});
 		if (config !== undefined) writeFileSync(join(directory, "config.yaml"), config);
-		return new TestEndpoint(endpoint_id, directory, env);
+		return new TestEndpoint(credentials.endpoint_id, directory, env);
 	}
 
 	get process(): LoggedProcess {

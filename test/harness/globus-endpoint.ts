@@ -1,12 +1,14 @@
 /** Globus Compute's own endpoint daemon, unmodified, at a cloud of the test. */
 import { execFile } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Client } from "@errand/sdk";
 import type { TestCloud } from "./cloud.ts";
 import { type GlobusSettings, globusSettings } from "./globus.ts";
 import { makeOrdinaryUser, type OrdinaryUser } from "./ordinary-user.ts";
+import { childrenOf, commandOf } from "./pids.ts";
 import { LoggedProcess } from "./process.ts";
 
 const run = promisify(execFile);
@@ -23,59 +25,96 @@ heartbeat_period: 5
 
 const threadSchema = { type: "object", properties: { workers: { type: "integer" } } };
 
+export interface GlobusEndpointOptions {
+	readonly name?: string;
+	readonly template?: string;
+	/** Of what a submitter may say; whole numbers of `workers` without. */
+	readonly schema?: object;
+	/** More of `config.yaml`. */
+	readonly config?: string;
+	/** The list in its identity mapping file: then the daemon is root's, and each user endpoint an account's. */
+	readonly identityMap?: readonly object[];
+}
+
+/** Whose the daemon is. Tests of another user's need to be root's. */
+function ownerOf(identityMap: readonly object[] | undefined): OrdinaryUser {
+	if (identityMap === undefined) return makeOrdinaryUser();
+	if (process.getuid?.() !== 0) throw new Error("an endpoint that maps identities is root's: run these tests as root");
+	const home = mkdtempSync(join(tmpdir(), "errand-root-"));
+	const remove = (): void => rmSync(home, { recursive: true, force: true });
+	return { name: "root", home, account: {}, processes: () => [], remove };
+}
+
 export class GlobusEndpoint {
-	/** As whom the daemon is logged in: the endpoint's owner. */
-	readonly client: Client;
 	readonly name: string;
 	readonly #settings: GlobusSettings;
 	readonly #user: OrdinaryUser;
 	readonly #environment: NodeJS.ProcessEnv;
 	#process: LoggedProcess | undefined;
 
-	private constructor(
-		client: Client,
-		name: string,
-		settings: GlobusSettings,
-		user: OrdinaryUser,
-		environment: NodeJS.ProcessEnv,
-	) {
-		this.client = client;
-		this.name = name;
+	private constructor(settings: GlobusSettings, name: string, user: OrdinaryUser, environment: NodeJS.ProcessEnv) {
 		this.#settings = settings;
+		this.name = name;
 		this.#user = user;
 		this.#environment = environment;
 	}
 
 	/**
-	 * `globus-compute-endpoint configure`, as a user without rights, with the credentials of a service account. `python`
-	 * is the interpreter that has the package.
+	 * `globus-compute-endpoint configure`, as a user without rights unless it maps identities, with the credentials of a
+	 * service account. `python` is the interpreter that has the package.
 	 */
 	static async configure(
 		cloud: TestCloud,
 		token: string,
 		python: string,
-		{ name = "lab", template = threadTemplate, config = "" } = {},
+		{
+			name = "lab",
+			template = threadTemplate,
+			schema = threadSchema,
+			config = "",
+			identityMap,
+		}: GlobusEndpointOptions = {},
 	): Promise<GlobusEndpoint> {
 		const settings = await globusSettings(cloud, token);
-		const user = makeOrdinaryUser();
+		const user = ownerOf(identityMap);
 		const environment = {
 			...settings.environment,
 			PATH: `${dirname(python)}:${process.env.PATH}`,
 			HOME: user.home,
 			GLOBUS_COMPUTE_USER_DIR: join(user.home, ".globus_compute"),
 		};
-		const endpoint = new GlobusEndpoint(settings.client, name, settings, user, environment);
+		const endpoint = new GlobusEndpoint(settings, name, user, environment);
 		try {
-			await endpoint.command("configure", name);
+			await endpoint.command("configure", name, ...(identityMap ? ["--contact-email", "root@example.org"] : []));
 			endpoint.write("user_config_template.yaml.j2", template);
-			endpoint.write("user_config_schema.json", JSON.stringify(threadSchema));
-			const own = `heartbeat_period: 5\nlocal_compute_services: true\n${config}`;
-			endpoint.write("config.yaml", `${endpoint.read("config.yaml").replace(/^heartbeat_period:.*\n/m, "")}\n${own}`);
+			endpoint.write("user_config_schema.json", JSON.stringify(schema));
+			if (identityMap) endpoint.write("identity_mapping_config.json", JSON.stringify(identityMap));
+			const mapped = identityMap
+				? `identity_mapping_config_path: ${join(endpoint.directory, "identity_mapping_config.json")}\n`
+				: "";
+			const own = `heartbeat_period: 5\nlocal_compute_services: true\n${mapped}${config}`;
+			const rest = endpoint.read("config.yaml").replace(/^(heartbeat_period|identity_mapping_config_path):.*\n/gm, "");
+			endpoint.write("config.yaml", `${rest}\n${own}`);
 		} catch (error) {
 			await endpoint.remove();
 			throw error;
 		}
 		return endpoint;
+	}
+
+	/** As whom the daemon is logged in: the endpoint's owner. */
+	get client(): Client {
+		return this.#settings.client;
+	}
+
+	/** With which a program of the field's SDK is the endpoint's owner. */
+	get environment(): NodeJS.ProcessEnv {
+		return this.#settings.environment;
+	}
+
+	/** A directory that its user endpoints can write. */
+	get home(): string {
+		return this.#user.home;
 	}
 
 	get directory(): string {
@@ -113,16 +152,25 @@ export class GlobusEndpoint {
 		});
 	}
 
-	/** `start`; resolves when the cloud has it online. */
-	async start(): Promise<void> {
+	/** `start`, or `restart`, which ends the one that runs; resolves when the new one has registered and is online. */
+	async start(verb: "start" | "restart" = "start"): Promise<void> {
+		const log = join(this.directory, "endpoint.log");
+		const registrations = (): number =>
+			existsSync(log) ? readFileSync(log, "utf8").split("Core Endpoint begins").length : 1;
+		const before = registrations();
 		this.#process = new LoggedProcess(
 			"globus-compute-endpoint",
-			"globus-compute-endpoint",
-			["start", this.name],
+			// When it stops it ends its whole process group, which must not be the tests'.
+			"setsid",
+			["globus-compute-endpoint", verb, this.name],
 			this.#environment,
 			this.#user.home,
 			accountOf(this.#user),
 		);
+		while (registrations() === before) {
+			if (this.process.ended) throw new Error(this.logs());
+			await new Promise((resolve) => setTimeout(resolve, 100));
+		}
 		await this.untilStatus("online");
 	}
 
@@ -144,9 +192,21 @@ export class GlobusEndpoint {
 		return `${this.#process?.output ?? ""}\n${existsSync(log) ? readFileSync(log, "utf8") : ""}`.slice(-6000);
 	}
 
+	/** Its living user endpoints: their directories' names, by process id. */
+	userEndpoints(): Map<number, string> {
+		const found = childrenOf(this.process.pid).map((pid) => [pid, /uep\.[\w.-]+/.exec(commandOf(pid))?.[0]] as const);
+		return new Map(found.filter((pair): pair is [number, string] => pair[1] !== undefined));
+	}
+
 	/** Ends the daemon as its user does, with everything it started. */
 	async stop(): Promise<void> {
 		if (this.#process !== undefined && !this.#process.ended) await this.#process.stop();
+	}
+
+	/** SIGKILL to the daemon alone, and what its user does then: the file that says where it runs is stale. */
+	async kill(): Promise<void> {
+		await this.process.kill();
+		rmSync(join(this.directory, "daemon.pid"), { force: true });
 	}
 
 	/** What `stop --remote` and the SDK's `stop_endpoint` ask of the cloud. */

@@ -123,12 +123,13 @@ export function runProgram(
 	program: string,
 	words: readonly string[],
 	environment: NodeJS.ProcessEnv,
+	timeoutMs = 120_000,
 ): Promise<ProgramEnd> {
 	return new Promise((resolve, reject) => {
 		execFile(
 			python,
 			[program, ...words],
-			{ env: environment, timeout: 120_000, maxBuffer: 64 * 1024 * 1024 },
+			{ env: environment, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 },
 			(error, stdout, stderr) => {
 				if (error) {
 					reject(new Error(`${program} failed (${error.code ?? error.signal}):\n${stdout}\n${stderr}`));

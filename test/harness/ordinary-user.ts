@@ -1,10 +1,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
 /** Somebody without any rights, with a home of their own: a new account of the system when the tests are root's. */
 export interface OrdinaryUser {
+	/** Of the account. */
+	readonly name: string;
 	readonly home: string;
 	/** For `spawn`. */
 	readonly account: { readonly uid: number; readonly gid: number } | Record<string, never>;
@@ -14,11 +16,18 @@ export interface OrdinaryUser {
 	remove(): void;
 }
 
-export function makeOrdinaryUser(): OrdinaryUser {
+/** `word`: tells several of one test from each other. */
+export function makeOrdinaryUser(word = ""): OrdinaryUser {
 	const home = mkdtempSync(join(tmpdir(), "errand-user-"));
 	if (process.getuid?.() !== 0)
-		return { home, account: {}, processes: () => [], remove: () => rmSync(home, { recursive: true, force: true }) };
-	const name = `errand-${process.pid}`;
+		return {
+			name: userInfo().username,
+			home,
+			account: {},
+			processes: () => [],
+			remove: () => rmSync(home, { recursive: true, force: true }),
+		};
+	const name = `errand-${process.pid}${word && `-${word}`}`;
 	execFileSync("useradd", ["--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name]);
 	const id = (flag: string): number => Number(execFileSync("id", [flag, name], { encoding: "utf8" }));
 	const account = { uid: id("-u"), gid: id("-g") };
@@ -31,6 +40,7 @@ export function makeOrdinaryUser(): OrdinaryUser {
 			)
 			.map(Number);
 	return {
+		name,
 		home,
 		account,
 		processes,

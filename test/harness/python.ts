@@ -19,13 +19,15 @@ export interface PythonEnvironment {
  * A virtual environment with exactly these packages (`name==version`). With `ERRAND_TEST_CACHE` it is kept in that
  * directory and found again; without, it lives in a temporary one. Throws when it cannot be made.
  * `everybody`: of the system's own Python, because another may be out of reach for users without rights.
+ * `interpreter`: of this one, which has venv.
  */
 export async function pythonEnvironment(
 	packages: readonly string[],
-	{ everybody = false } = {},
+	{ everybody = false, interpreter = "" } = {},
 ): Promise<PythonEnvironment> {
 	const cache = process.env.ERRAND_TEST_CACHE;
-	const name = `python-${everybody ? "system-" : ""}${packages.join("-").replace(/[^a-z0-9.-]+/gi, "_")}`;
+	const made = [...(interpreter === "" ? [] : [interpreter]), ...packages].join("-").replace(/[^a-z0-9.-]+/gi, "_");
+	const name = `python-${everybody ? "system-" : ""}${made}`;
 	if (cache) {
 		const kept = join(cache, name, "bin", "python");
 		if (existsSync(kept)) return { python: kept, remove: async () => undefined };
@@ -33,7 +35,8 @@ export async function pythonEnvironment(
 	}
 	const directory = await mkdtemp(join(cache ?? tmpdir(), `errand-${name}-`));
 	try {
-		await (everybody ? makeOfSystem(directory) : make(directory));
+		if (interpreter !== "") await run(interpreter, ["-m", "venv", directory]);
+		else await (everybody ? makeOfSystem(directory) : make(directory));
 		await run(join(directory, "bin", "python"), [
 			...["-m", "pip", "install", "--quiet", "--disable-pip-version-check"],
 			...packages,
@@ -48,6 +51,32 @@ export async function pythonEnvironment(
 		await rm(directory, { recursive: true, force: true });
 		throw error;
 	}
+}
+
+/** An interpreter of another minor version than `python3`: one that is here already, else PyPy as Debian has it. */
+export async function otherPython(): Promise<string> {
+	const versions = join(process.env.PYENV_ROOT ?? join(process.env.HOME ?? "/root", ".pyenv"), "versions");
+	const installed = existsSync(versions) ? await readdir(versions) : [];
+	const candidates = [
+		...[13, 12, 11, 10].map((minor) => `python3.${minor}`),
+		...installed.filter((name) => /^3\.1\d\./.test(name)).map((name) => join(versions, name, "bin", "python")),
+	];
+	const own = await minorOf("python3");
+	for (const candidate of candidates) {
+		const minor = await minorOf(candidate);
+		if (minor !== undefined && minor !== own) return candidate;
+	}
+	await ensureDebianPackages(["pypy3", "pypy3-venv"]);
+	return "/usr/bin/pypy3";
+}
+
+/** `3.12`; undefined when it cannot make environments, or is not there. */
+async function minorOf(interpreter: string): Promise<string | undefined> {
+	const program = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])";
+	return await run(interpreter, ["-c", program]).then(
+		({ stdout }) => stdout.trim(),
+		() => undefined,
+	);
 }
 
 /** Scripts name their interpreter by its place. */

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- [--deployment embedded|full] [--peers] [--json FILE] [--rounds 3] [--tasks 10000] [--queued 100000]`:
- * what a task costs, end to end, authenticated and durable. Every figure is of this machine in this run; compare rows of
- * one run. docs/performance.md says what each row means.
+ * `npm run bench -- [--deployment embedded|full] [--peers] [--only-globus] [--json FILE] [--rounds 3] [--tasks 10000]
+ * [--queued 100000]`: what a task costs, end to end, authenticated and durable. Every figure is of this machine in this
+ * run; compare rows of one run. docs/performance.md says what each row means.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
@@ -11,7 +11,8 @@ import { type Deployment, type DeploymentName, deploymentNames, startDeployment 
 import { TestEndpoint } from "../harness/endpoint.ts";
 import { cpuUs, memoryBytes, treeOf } from "../harness/pids.ts";
 import { measureEngine } from "./engine.ts";
-import { type Figures, median, percentile, type Run, tableOf } from "./figures.ts";
+import { type Figures, type Machine, median, percentile, type Run, tableOf } from "./figures.ts";
+import { globusTableOf, measureGlobus } from "./globus.ts";
 import { measureIdleDaemon } from "./idle-daemon.ts";
 import { measureJobStart } from "./job-start.ts";
 import { measureParsl } from "./peers.ts";
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
 		json: { type: "string" },
 		deployment: { type: "string" },
 		peers: { type: "boolean", default: false },
+		"only-globus": { type: "boolean", default: false },
 		rounds: { type: "string", default: "3" },
 		tasks: { type: "string", default: "10000" },
 		queued: { type: "string", default: "100000" },
@@ -155,28 +157,38 @@ async function measure(name: DeploymentName): Promise<Figures> {
 
 const names = options.deployment ? deploymentNames.filter((name) => name === options.deployment) : deploymentNames;
 if (names.length === 0) throw new Error(`--deployment is one of ${deploymentNames.join(", ")}`);
-const loadBefore = loadavg()[0] ?? 0;
-const figures: Figures[] = [];
-for (const name of names) figures.push(await measure(name));
-const run: Run = {
+const machine: Machine = {
 	at: new Date().toISOString(),
 	node: process.versions.node,
 	cores: cpus().length,
 	processor: cpus()[0]?.model.trim() ?? "",
 	memoryBytes: totalmem(),
-	loadBefore,
-	tasks,
-	figures,
-	engine: measureEngine(),
-	idleDaemonPercent: await measureIdleDaemon(),
-	jobStartMs: median(await measureJobStart()),
-	...(options.peers && { parsl: await measureParsl() }),
+	loadBefore: loadavg()[0] ?? 0,
 };
+
+async function measureAll(): Promise<Run> {
+	const figures: Figures[] = [];
+	for (const name of names) figures.push(await measure(name));
+	return {
+		...machine,
+		tasks,
+		figures,
+		engine: measureEngine(),
+		idleDaemonPercent: await measureIdleDaemon(),
+		jobStartMs: median(await measureJobStart()),
+		...(options.peers && { parsl: await measureParsl() }),
+	};
+}
+
+const run = options["only-globus"] ? undefined : await measureAll();
+const globus = options.peers || options["only-globus"] ? await measureGlobus() : undefined;
 console.log(
-	`\n${run.at.slice(0, 10)}, ${run.cores} cores (${run.processor}), ${(run.memoryBytes / 2 ** 30).toFixed(0)} GiB, ` +
-		`Node.js ${run.node}; load before: ${loadBefore.toFixed(1)}\n\n${tableOf(run)}`,
+	`\n${machine.at.slice(0, 10)}, ${machine.cores} cores (${machine.processor}), ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ` +
+		`Node.js ${machine.node}; load before: ${machine.loadBefore.toFixed(1)}`,
 );
-if (typeof run.parsl === "string") console.log(`\n${run.parsl}`);
-const json = `${JSON.stringify(run, null, "\t")}\n`;
+if (run !== undefined) console.log(`\n${tableOf(run)}`);
+if (typeof run?.parsl === "string") console.log(`\n${run.parsl}`);
+if (globus !== undefined) console.log(`\n${typeof globus === "string" ? globus : globusTableOf(globus)}`);
+const json = `${JSON.stringify({ ...machine, ...run, ...(globus !== undefined && { globus }) }, null, "\t")}\n`;
 if (options.json) writeFileSync(options.json, json);
 else console.log(`\n${json}`);

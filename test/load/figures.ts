@@ -34,7 +34,8 @@ export interface Figures {
 	readonly cancelAllMs: number;
 }
 
-export interface Run {
+/** Where and when a run was. */
+export interface Machine {
 	readonly at: string;
 	readonly node: string;
 	readonly cores: number;
@@ -42,6 +43,9 @@ export interface Run {
 	readonly memoryBytes: number;
 	/** Of one minute, before the run: what else this machine was doing. */
 	readonly loadBefore: number;
+}
+
+export interface Run extends Machine {
 	readonly tasks: number;
 	readonly figures: readonly Figures[];
 	/** The interchange without anything around it. */
@@ -61,7 +65,7 @@ export function percentile(values: readonly number[], p: number): number {
 	return sorted[Math.min(sorted.length - 1, Math.floor((p / 100) * sorted.length))] ?? Number.NaN;
 }
 
-const whole = (value: number): string => Math.round(value).toLocaleString("en");
+export const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const tenths = (value: number): string => value.toFixed(1);
 const none = "–";
 
@@ -121,13 +125,17 @@ export function tableOf(run: Run): string {
 	row("decision why each demand waits (ms)", (f) => f.engine?.explainMs, tenths);
 	row("idle with 20 blocks: CPU (% of a core)", (f) => f.idleDaemonPercent, tenths);
 
-	const cells = [["", ...columns.map((column) => column.title)], ...rows];
-	const widths = (cells[0] as string[]).map((_, at) => Math.max(...cells.map((line) => (line[at] ?? "").length)));
+	return markdown([["", ...columns.map((column) => column.title)], ...rows]);
+}
+
+/** A table of Markdown; its first row has the titles, its first column the names. */
+export function markdown(cells: readonly (readonly string[])[]): string {
+	const widths = (cells[0] ?? []).map((_, at) => Math.max(...cells.map((line) => (line[at] ?? "").length)));
 	const lines = cells.map((line) =>
 		line.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))),
 	);
 	const rule = widths.map((width, at) => (at === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-	return [lines[0] as string[], rule, ...lines.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n");
+	return [lines[0] ?? [], rule, ...lines.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n");
 }
 
 function rolesIn(run: Run, of: (figures: Figures) => Readonly<Record<string, number>> | undefined): string[] {

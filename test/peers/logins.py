@@ -99,4 +99,13 @@ def client():
     say(version=compute.version_check(), endpoints=compute.get_endpoints())
 
 
-{"service": service, "native": native, "app": app, "client": client}[sys.argv[1]]()
+def submit():
+    """Submits one task; what the SDK does about a refusal is its own."""
+    from globus_compute_sdk import Client
+
+    compute = Client()
+    function = compute.register_function(len)
+    say(task=compute.run("abc", endpoint_id=sys.argv[2], function_id=function))
+
+
+{"submit": submit, "service": service, "native": native, "app": app, "client": client}[sys.argv[1]]()

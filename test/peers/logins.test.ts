@@ -1,6 +1,6 @@
 /** Globus Compute's SDK and endpoint daemon, unmodified, log in to this cloud: by environment variables and nothing else. */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +11,7 @@ import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { CommandLine } from "../harness/command-line.ts";
+import { globusPackages } from "../harness/globus.ts";
 import { LoggedProcess } from "../harness/process.ts";
 import { type PythonEnvironment, pythonEnvironment } from "../harness/python.ts";
 import { makeSiteCertificate, TlsProxy } from "../harness/tls.ts";
@@ -44,14 +45,18 @@ let scratch: string;
 /** Of one test: where the programs keep their files. */
 let directory: string;
 let count = 0;
+/** Of a login that is older than any test needs by the time of the last one. */
+let early: { environment: NodeJS.ProcessEnv; directory: string };
 
 beforeAll(async () => {
 	if (!existsSync(executablePath)) throw new Error(`no Chromium at ${executablePath}: install it, or set CHROMIUM`);
 	scratch = mkdtempSync(join(tmpdir(), "errand-logins-"));
-	peers = await pythonEnvironment(["globus-compute-endpoint==4.15.0"]);
-	earlier = await pythonEnvironment(["globus-compute-sdk==4.0.0"]);
+	peers = await pythonEnvironment([globusPackages.endpoint]);
+	earlier = await pythonEnvironment([globusPackages.earlierSdk]);
 	cloud = await TestCloud.start();
 	ada = await CommandLine.open(cloud, "ada");
+	directory = join(scratch, "early");
+	early = { environment: shellOf(await globusEnv("--login", "--approve-as", "ada")), directory };
 	browser = await chromium.launch({
 		executablePath,
 		args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
@@ -109,6 +114,21 @@ async function codeFrom(url: string): Promise<string> {
 	} finally {
 		await page.close();
 	}
+}
+
+/** What somebody types at a program's questions; rejects with all that it said when it fails. */
+function answered(
+	words: readonly string[],
+	environment: NodeJS.ProcessEnv,
+	answers: readonly string[],
+): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const child = execFile(peers.python, words, { env: environment, timeout: 100_000 }, (error, stdout, stderr) => {
+			if (error) reject(new Error(`${words.join(" ")} failed:\n${stdout}\n${stderr}`));
+			else resolve(stdout);
+		});
+		child.stdin?.end(answers.map((answer) => `${answer}\n`).join(""));
+	});
 }
 
 /** Runs a program that prints an address and waits for the code that is shown there. All that it printed. */
@@ -274,4 +294,92 @@ test("NEW-23: NEW-29: the native flow by NativeAppAuthClient: a fresh login on d
 		kept: [true, true],
 		again: { status: 400, error: "invalid_grant" },
 	});
+});
+
+test("NEW-23: NEW-29: the daemon's configure makes a project and a policy here, and puts it into its configuration", async () => {
+	const told = await globusEnv("--login", "--approve-as", "ada");
+	const environment = shellOf(told, { PATH: `${dirname(peers.python)}:${process.env.PATH}` });
+	const rules = [
+		"--allowed-domains",
+		"uni.edu,*.Lab.org",
+		"--excluded-domains",
+		"guests.uni.edu",
+		"--auth-timeout",
+		"3600",
+	];
+	const configure = [daemon(), "configure", "--multi-user", "false"];
+	const identity = told.identity ?? "";
+	const said = await answered([...configure, ...rules, "first"], environment, [
+		"peers",
+		"ada@uni.edu",
+		identity,
+		"",
+		"y",
+	]);
+	expect(said).toContain("Project created.");
+	const policyOf = async (name: string) => {
+		const text = readFileSync(join(directory, name, "config.yaml"), "utf8");
+		const id = /^authentication_policy: ([0-9a-f-]{36})$/m.exec(text)?.[1] ?? text;
+		return await ada.json<Record<string, unknown>>("policy", "show", id);
+	};
+	const first = await policyOf("first");
+	expect(first).toMatchObject({
+		name: "Globus Compute Authentication Policy",
+		domain_constraints_include: ["uni.edu", "*.lab.org"],
+		domain_constraints_exclude: ["guests.uni.edu"],
+		authentication_assurance_timeout: 3600,
+		project_id: expect.any(String),
+	});
+	const project = ["--auth-policy-project-id", String(first.project_id), "--auth-policy-display-name", "second"];
+	await answered([...configure, ...project, "--allowed-domains", "uni.edu", "second"], environment, []);
+	expect(await policyOf("second")).toMatchObject({ name: "second", project_id: first.project_id });
+	// The list of projects, from which a person chooses.
+	const third = [...configure, "--auth-policy-display-name", "third", "--auth-timeout", "60", "third"];
+	expect(await answered(third, environment, ["1"])).toContain("peers");
+	expect(await policyOf("third")).toMatchObject({ project_id: first.project_id, authentication_assurance_timeout: 60 });
+	const nonsense = answered([...configure, ...project, "--allowed-domains", "not a domain", "no"], environment, []);
+	await expect(nonsense).rejects.toThrow(/SEMANTICALLY_INVALID.*a domain like example\.org/s);
+});
+
+test("NEW-23: NEW-29: a login that is too old for an endpoint's policy: the SDK logs in anew by itself, and its submit is taken", async () => {
+	const owner = (await cloud.login("owner")).client;
+	const forward = forwardOf(ada);
+	try {
+		const { environment: detour } = JSON.parse(await forward.line('"forwarding"')) as GlobusEnv;
+		const environment = { ...early.environment, ...detour, PYTHONUNBUFFERED: "1" };
+		const [kept] = (await python(environment, "app")) as unknown as AppTokens[];
+		const claims = (kept?.after.funcx_service ?? "").split(".")[1] ?? "";
+		const { auth_time: loggedInS } = JSON.parse(Buffer.from(claims, "base64url").toString()) as { auth_time: number };
+		// Young enough for a person who types, and older than what is asked for.
+		const sessionAgeS = 25;
+		await expect
+			.poll(() => Date.now() / 1000 - loggedInS, { timeout: 60_000, interval: 500 })
+			.toBeGreaterThan(sessionAgeS + 1);
+		const policy = await owner.authPolicies.create({
+			name: "recent",
+			authentication_assurance_timeout: sessionAgeS,
+		});
+		const { endpoint_id } = await owner.registerEndpoint({
+			endpoint_name: "guarded",
+			authentication_policy: policy.id,
+			metadata: { errand_protocol: 1 },
+		});
+		await owner.sharing.shareEndpoint(endpoint_id, { account: "ada", functions: null });
+		const said = await pasteCode([program, "submit", endpoint_id], environment);
+		expect(said).toContain("session_required_policies");
+		expect(said).toMatch(/\{"task": "[0-9a-f-]{36}"\}$/);
+		// A service client is told so, and not asked again and again.
+		const service = shellOf(await globusEnv("--client", "robot"), detour);
+		const robot = service.GLOBUS_COMPUTE_CLIENT_ID ?? "";
+		await owner.sharing.shareEndpoint(endpoint_id, { account: robot, functions: null });
+		const refused = await run(peers.python, [program, "submit", endpoint_id], { env: service }).catch(String);
+		expect(refused).toMatch(/AUTHENTICATION_POLICY_NOT_MET.*which a service client has not/s);
+		// Our own command line says what to do.
+		await owner.authPolicies.change(policy.id, { authentication_assurance_timeout: 1 });
+		const typed = await ada.run("run", "-e", endpoint_id, "--detach", "--", "true");
+		expect(typed.code).toBe(3);
+		expect(typed.stderr).toMatch(/wants a login of the last 1 s .*log in again\.\n +next: errand login --fresh/);
+	} finally {
+		expect(await forward.stop()).toBe(0);
+	}
 });

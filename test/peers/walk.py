@@ -94,12 +94,18 @@ with Executor(endpoint_id=endpoint, client=gcc, api_burst_limit=8, api_burst_win
 # What scripts without an executor do.
 function = gcc.register_function(add)
 say("function", gcc.get_function(function)["function_name"])
-waiting = gcc.run(1, endpoint_id=endpoint, function_id=gcc.register_function(slow))
+waiting = gcc.run(5, endpoint_id=endpoint, function_id=gcc.register_function(slow))
 try:
     gcc.get_result(waiting)
     say("pending", "not pending")
 except TaskPending:
     say("pending", True)
+busy = 0
+while busy == 0 and gcc.get_task(waiting)["pending"]:
+    details = gcc.get_endpoint_status(endpoint)["details"]
+    busy = details["total_workers"] - details["idle_workers"]
+    time.sleep(0.2)
+say("busy", busy)
 batch = gcc.create_batch()
 for n in range(5):
     batch.add(function, args=(n,), kwargs={"b": 10})
@@ -123,6 +129,8 @@ while True:
         say("bad", str(error))
         break
 
+while gcc.get_endpoint_status(endpoint)["details"]["outstanding_tasks"] != 0:
+    time.sleep(0.2)
 say("status", gcc.get_endpoint_status(endpoint))
 say("metadata", gcc.get_endpoint_metadata(endpoint))
 say("endpoints", [row["uuid"] for row in gcc.get_endpoints()])

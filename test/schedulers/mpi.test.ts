@@ -1,8 +1,11 @@
+import { fileURLToPath } from "node:url";
 import { type Client, Executor, mpi, shell } from "@errand/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TestCloud } from "../harness/cloud.ts";
 import { ensureDebianPackages } from "../harness/debian.ts";
 import { TestEndpoint } from "../harness/endpoint.ts";
+import { type GlobusSettings, globusPackages, globusSettings, runProgram } from "../harness/globus.ts";
+import { type PythonEnvironment, pythonEnvironment } from "../harness/python.ts";
 import { startSlurm, type TestSlurm } from "../harness/slurm.ts";
 
 const config = `
@@ -31,19 +34,30 @@ describe("MPI inside real Slurm allocations", { timeout: 120_000 }, () => {
 	let client: Client;
 	let endpoint: TestEndpoint;
 	let executor: Executor;
+	let python: PythonEnvironment;
+	let settings: GlobusSettings;
 
 	beforeAll(async () => {
 		await ensureDebianPackages(["openmpi-bin"]);
+		python = await pythonEnvironment([globusPackages.sdk]);
 		[cloud, slurm] = await Promise.all([TestCloud.start(), startSlurm()]);
-		({ client } = await cloud.login("ada"));
-		endpoint = await TestEndpoint.start(cloud, client, { name: "mpi", config, environment: slurm.environment });
+		const { token, client: own } = await cloud.login("ada");
+		client = own;
+		settings = await globusSettings(cloud, token);
+		endpoint = await TestEndpoint.start(cloud, client, {
+			name: "mpi",
+			config: `${config}python: ${python.python}\n`,
+			environment: slurm.environment,
+		});
 		executor = new Executor({ endpoint: "mpi", client });
 	});
 	afterAll(async () => {
 		await executor?.close();
 		await endpoint?.stop();
+		await settings?.close();
 		await slurm?.stop();
 		await cloud?.stop();
+		await python?.remove();
 	});
 
 	test("GC-10: each rank of a task over two nodes says its number, and half of them run on each", async () => {
@@ -78,6 +92,22 @@ describe("MPI inside real Slurm allocations", { timeout: 120_000 }, () => {
 		const ids = new Set((await Promise.all(small)).map(({ stdout }) => stdout.trim()));
 		const [job] = (await slurm.command("squeue", "--noheader", "--format=%i")).trim().split("\n");
 		expect(ids, "DEP-4: the native job id").toEqual(new Set([job]));
+	});
+
+	test("GC-10: an MPIFunction of Globus Compute's Python SDK starts its ranks on two nodes", async () => {
+		const { id } = await settings.client.whoami();
+		await client.sharing.shareEndpoint(endpoint.id, { account: id, functions: null });
+		const program = fileURLToPath(new URL("../peers/ranks.py", import.meta.url));
+		const words = [endpoint.id, "2", "2"];
+		const [code, stdout, stderr] = (await runProgram(python.python, program, words, settings.environment)).said.mpi as [
+			number,
+			string,
+			string,
+		];
+		expect([code, stderr]).toEqual([0, ""]);
+		const said = lines(stdout).map((line) => line.split(" on "));
+		expect(said.map(([rank]) => rank)).toEqual([0, 1, 2, 3].map((rank) => `rank ${rank}`));
+		expect(new Set(said.map(([, node]) => node)).size).toBe(2);
 	});
 
 	test("by srun, too, for programs that Slurm starts itself", async () => {

@@ -186,7 +186,7 @@ queues:
 		apart.unplug(first);
 		const state = () => apart.command("squeue", "--noheader", "--states=all", "--format=%T", `--jobs=${job}`);
 		await vi.waitFor(async () => expect((await state()).trim()).toBe("PENDING"), patient);
-		await apart.command("scontrol", "update", `JobId=${job}`, "StartTime=now");
+		await apart.command("scontrol", "update", `JobId=${job}`, "StartTime=now+2");
 		// It runs once more, in the manager of the second attempt, while the first copy waits on the node that is cut off.
 		await vi.waitFor(() => expect(at.times()).toEqual([2]), patient);
 		apart.plug(first);

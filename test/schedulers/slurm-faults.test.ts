@@ -154,7 +154,8 @@ describe("jobs of a real Slurm in trouble", { timeout: 120_000 }, () => {
 		await block.untilLog("up");
 		await slurm.command("scontrol", "requeue", block.number);
 		await block.until({ state: "pending", restarts: 1 });
-		await slurm.command("scontrol", "update", `JobId=${block.number}`, "StartTime=now");
+		// Within the second in which its first start was revoked, a node refuses the second one too.
+		await slurm.command("scontrol", "update", `JobId=${block.number}`, "StartTime=now+2");
 		await block.until({ state: "running", restarts: 1 });
 		await block.untilLog(/^up \S+ 1 /m);
 		expect(block.log).toMatch(/^up \S+ 0 /m);

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Broker } from "./broker.ts";
 import { type Connection, type Delivery, openConnection } from "./connection.ts";
 import type { Log } from "./logging.ts";
+import { afterPoison } from "./poison.test-harness.ts";
 import { UnroutableError } from "./publisher.ts";
 
 export interface BrokerUnderTest {
@@ -159,6 +160,11 @@ export function brokerContract(name: string, start: () => Promise<BrokerUnderTes
 				const outcome: Record<string, number | string> = {};
 				for (const [what, attempt] of Object.entries(attempts)) outcome[what] = await refusalOf(url, attempt);
 				expect(outcome).toEqual(Object.fromEntries(Object.keys(attempts).map((what) => [what, 403])));
+			});
+
+			it("lets no endpoint stop the cloud with properties that cannot be read", { timeout: 90_000 }, async () => {
+				const { outcome, expected } = await afterPoison(test.broker.serviceUrl, await endpoint());
+				expect(outcome).toEqual(expected);
 			});
 
 			it("ends an endpoint's connections when it gets a new password, and the old password with them", async () => {

@@ -6,6 +6,7 @@ import { EventEmitter, once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ChannelModel, connect, type MessageProperties } from "amqplib";
 import { ChannelConsumer } from "./consumer.ts";
+import { readTolerantly } from "./incoming-frames.ts";
 import type { Log } from "./logging.ts";
 import { ChannelPublisher } from "./publisher.ts";
 
@@ -230,14 +231,16 @@ class ReturningConnection implements Connection {
 	}
 
 	async #connect(): Promise<ChannelModel> {
-		const { url, name, heartbeatS = 20 } = this.#options;
+		const { url, name, log, heartbeatS = 20 } = this.#options;
 		const target = new URL(typeof url === "string" ? url : await url());
 		target.searchParams.set("heartbeat", String(heartbeatS));
-		return connect(target.href, {
+		const model = await connect(target.href, {
 			noDelay: true,
 			timeout: connectTimeoutMs,
 			clientProperties: { connection_name: name },
 		});
+		readTolerantly(model, log);
+		return model;
 	}
 
 	/** Resolves with the reason when the connection has ended. */

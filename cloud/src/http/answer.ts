@@ -4,7 +4,7 @@ import { Fault, parseId } from "@errand/proto";
 import type * as z from "zod";
 import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Log } from "../observe/log.ts";
-import { bearerToken, requireComputeScope } from "./authenticate.ts";
+import { bearerToken, requireComputeScope, requireProjectsScope } from "./authenticate.ts";
 import { type BodyLimit, type BodyReader, contentLength, RequestAborted, refuseUnstorable } from "./body.ts";
 import { type Exchange, exchangeOf } from "./exchange.ts";
 import { faultOfIssues, sendFault, toFault } from "./problem.ts";
@@ -15,6 +15,8 @@ import { sendJson } from "./send.ts";
 /** What answering needs of the outside. */
 export interface AnswerMeans {
 	readonly verifier: TokenVerifier;
+	/** Of tokens for the identity service. */
+	readonly authVerifier: TokenVerifier;
 	readonly limiter: RateLimiter;
 	readonly bodies: BodyReader;
 	readonly log: Log;
@@ -94,9 +96,11 @@ async function admit(means: AnswerMeans, route: Route, exchange: Exchange, reque
 		return undefined;
 	}
 	try {
-		const caller = await means.verifier.verify(bearerToken(request));
+		const ofProjects = route.access === "projects";
+		const caller = await (ofProjects ? means.authVerifier : means.verifier).verify(bearerToken(request));
 		exchange.caller = caller;
-		requireComputeScope(caller);
+		if (ofProjects) requireProjectsScope(caller);
+		else requireComputeScope(caller);
 		means.limiter.take(`account ${caller.accountId}`);
 		return caller;
 	} catch (error) {

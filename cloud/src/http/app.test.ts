@@ -65,6 +65,9 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 	const transferBody = { source_endpoint: endpoint, destination_endpoint: newId(), items: [item] };
 	const moved = (await cloud.call("POST", "/v1/transfers", { body: transferBody })).json.id;
 	const agentBody = { certificate: "PEM", collections: [{ name: "data" }] };
+	const policyBody = { name: "recent logins", authentication_assurance_timeout: 60 };
+	const policy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
+	const doomedPolicy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
 	return {
 		"POST /v1/transfers": { path: "/v1/transfers", body: transferBody },
 		"GET /v1/transfers": { path: "/v1/transfers?status=ACTIVE&status=FAILED&id_prefix=00aa" },
@@ -111,6 +114,7 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"GET /v1/functions": { path: "/v1/functions?limit=10" },
 		"GET /v1/endpoints": { path: "/v1/endpoints" },
 		"GET /v1/endpoints/{endpoint}": { path: "/v1/endpoints/ep1" },
+		"GET /v1/endpoints/{endpoint_id}/user-endpoints": { path: `/v1/endpoints/${endpoint}/user-endpoints?limit=10` },
 		"POST /v1/endpoints/{endpoint_id}/key": { path: `/v1/endpoints/${endpoint}/key` },
 		"PUT /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },
 		"DELETE /v1/endpoints/{endpoint_id}/lease": { path: `/v1/endpoints/${endpoint}/lease`, body: leaseBody },
@@ -137,6 +141,27 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 		"GET /v1/audit": {
 			path: "/v1/audit?actor=bob&action=endpoint.share&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z",
 		},
+		"POST /v1/policies": { path: "/v1/policies", body: { name: "p", authentication_assurance_timeout: 60 } },
+		"GET /v1/policies": { path: "/v1/policies?limit=5" },
+		"GET /v1/policies/{policy_id}": { path: `/v1/policies/${policy}` },
+		"PUT /v1/policies/{policy_id}": { path: `/v1/policies/${policy}`, body: { name: "q" } },
+		"DELETE /v1/policies/{policy_id}": { path: `/v1/policies/${doomedPolicy}` },
+		"GET /v2/api/projects": { path: "/v2/api/projects" },
+		"POST /v2/api/projects": {
+			path: "/v2/api/projects",
+			body: { project: { display_name: "lab", contact_email: "ada@example.org", admin_ids: [endpoint] } },
+		},
+		"GET /v2/api/policies": { path: "/v2/api/policies" },
+		"POST /v2/api/policies": {
+			path: "/v2/api/policies",
+			body: {
+				policy: {
+					...{ project_id: newId(), display_name: "p", description: "", high_assurance: false },
+					domain_constraints_include: ["*.Example.org"],
+				},
+			},
+		},
+		"GET /v2/api/policies/{policy_id}": { path: `/v2/api/policies/${policy}` },
 		"POST /v1/task-groups": { path: "/v1/task-groups" },
 		"PUT /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}`, body: bytes },
 		"HEAD /v1/blobs/{sha256}": { path: `/v1/blobs/${sha256}` },
@@ -158,7 +183,7 @@ test("every route answers a good request with 200 and a reply of its schema", as
 
 test("GC-7: every route but the open ones refuses a request without a token, with a bad one, and with one for other things", async () => {
 	const requests = await goodRequests();
-	for (const row of cloud.app.routes.filter((route) => route.access === "compute" && route.method !== "HEAD")) {
+	for (const row of cloud.app.routes.filter((route) => route.access !== "open" && route.method !== "HEAD")) {
 		const { path, body } = requests[`${row.method} ${row.path}`] as { path: string; body?: unknown };
 		const before = cloud.operations.calls.length;
 		expectProblem(await cloud.call(row.method, path, { body, token: "" }), "USER_UNAUTHENTICATED");
@@ -210,6 +235,7 @@ describe("every route with a body refuses", () => {
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
 			const path = row.path
 				.replace("{endpoint_id}", endpoint)
+				.replace("{policy_id}", newId())
 				.replace(/\{(group|account)\}/g, "somebody")
 				.replace(/\{(transfer|agent)_id\}/, endpoint);
 			expectProblem(await cloud.call(row.method, path, { body, headers }), code);
@@ -221,6 +247,7 @@ describe("every route with a body refuses", () => {
 		for (const row of cloud.app.routes.filter((route) => route.body !== undefined)) {
 			const path = row.path
 				.replace("{endpoint_id}", endpoint)
+				.replace("{policy_id}", newId())
 				.replace(/\{(group|account)\}/g, "somebody")
 				.replace(/\{(transfer|agent)_id\}/, endpoint);
 			const limit = row.bodyLimit ?? { bytes: 1024 * 1024, code: "TASK_PAYLOAD_TOO_LARGE" };

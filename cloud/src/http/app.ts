@@ -23,6 +23,8 @@ import { type ServiceHandler, serviceHandlers } from "./service.ts";
 export interface AppOptions {
 	readonly operations: Operations;
 	readonly verifier: TokenVerifier;
+	/** Of tokens for the identity service. */
+	readonly authVerifier: TokenVerifier;
 	/** Login pages, token routes and accounts: whatever the table does not have. */
 	readonly identityRouter: Router;
 	readonly log: Log;
@@ -69,6 +71,7 @@ export function createApp(options: AppOptions): App {
 	const cors = corsFor(options.config.corsOrigins, new URL(publicUrl).origin);
 	const means: AnswerMeans = {
 		verifier: options.verifier,
+		authVerifier: options.authVerifier,
 		limiter,
 		bodies: new BodyReader(),
 		log,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Fault } from "@errand/proto";
 import { computeScope } from "@errand/proto/rest";
+import { manageProjectsScope } from "../identity/scopes.ts";
 import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Caller } from "../policy/caller.ts";
 
@@ -31,6 +32,16 @@ export function requireComputeScope(caller: Caller): void {
 		{
 			args: [computeScope],
 		},
+	);
+}
+
+/** Throws INSUFFICIENT_AUTH_SCOPE unless the caller's token was given for managing projects and policies. */
+export function requireProjectsScope(caller: Caller): void {
+	if (caller.scopes.has(manageProjectsScope)) return;
+	throw new Fault(
+		"INSUFFICIENT_AUTH_SCOPE",
+		`The access token does not have the scope ${manageProjectsScope}: log in again.`,
+		{ args: [manageProjectsScope] },
 	);
 }
 

@@ -123,33 +123,44 @@ function parseJson(bytes: Buffer): unknown {
 
 /** The database's text has no NUL and its JSON no half characters; a value nested deeper than this is an attack. */
 const deepest = 64;
+/**
+ * Numbers, texts, lists and objects of one body. The largest submits and lists of ids have 20,000; with many more that
+ * are all wrong, a schema would find more faults than there is memory for.
+ */
+const mostValues = 50_000;
+
+interface Count {
+	left: number;
+}
 
 /**
  * Refuses what cannot be stored: half surrogate pairs, NUL characters (except below the `opaque` key at the top, which
- * holds payloads that are stored as bytes), and nesting without end.
+ * holds payloads that are stored as bytes), nesting without end, and values without number.
  */
 export function refuseUnstorable(body: unknown, opaque: string | undefined): void {
+	const count = { left: mostValues };
 	if (typeof body !== "object" || body === null) {
-		check(body, false, 0, "");
+		check(body, false, 0, "", count);
 		return;
 	}
 	for (const [key, value] of Object.entries(body)) {
-		check(key, false, 0, "a key");
-		check(value, key === opaque, 1, key);
+		check(key, false, 0, "a key", count);
+		check(value, key === opaque, 1, key, count);
 	}
 }
 
-function check(value: unknown, nulAllowed: boolean, depth: number, at: string): void {
+function check(value: unknown, nulAllowed: boolean, depth: number, at: string, count: Count): void {
+	if (--count.left < 0) throw unstorable("", `has more than ${mostValues} values`);
 	if (typeof value === "string") {
 		if (!value.isWellFormed()) throw unstorable(at, "has half a surrogate pair");
 		if (!nulAllowed && value.includes("\0")) throw unstorable(at, "has a NUL character");
 	} else if (typeof value === "object" && value !== null) {
 		if (depth > deepest) throw unstorable(at, `is nested more than ${deepest} levels deep`);
-		if (Array.isArray(value)) for (const item of value) check(item, nulAllowed, depth + 1, at);
+		if (Array.isArray(value)) for (const item of value) check(item, nulAllowed, depth + 1, at, count);
 		else {
 			for (const [key, inner] of Object.entries(value)) {
-				check(key, false, depth, at);
-				check(inner, nulAllowed, depth + 1, at);
+				check(key, false, depth, at, count);
+				check(inner, nulAllowed, depth + 1, at, count);
 			}
 		}
 	}

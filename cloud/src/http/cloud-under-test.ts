@@ -2,6 +2,7 @@
 import express, { type Router } from "express";
 import type pino from "pino";
 import { readConfig } from "../config.ts";
+import { manageProjectsScope } from "../identity/scopes.ts";
 import { CloudEventBus } from "../observe/events.ts";
 import { createLog } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
@@ -33,6 +34,12 @@ export async function openCloudUnderTest(options: TestOptions = {}) {
 		["root", callerNamed("root", { operator: true, admin: true, scopes: new Set() })],
 		["narrow", callerNamed("narrow", { scopes: new Set(["openid"]) })],
 	]);
+	const authTokens = new Map<string, Caller>(
+		["ada", "bob", "narrow"].map((name) => {
+			const scopes = new Set(name === "narrow" ? ["openid"] : ["openid", manageProjectsScope]);
+			return [name, { ...(tokens.get(name) as Caller), scopes }];
+		}),
+	);
 	const operations = createFakeOperations();
 	const verifier = verifierOf(tokens);
 	const events = new CloudEventBus();
@@ -41,6 +48,7 @@ export async function openCloudUnderTest(options: TestOptions = {}) {
 	const app: App = createApp({
 		operations,
 		verifier,
+		authVerifier: verifierOf(authTokens),
 		identityRouter: options.identityRouter ?? express.Router(),
 		log,
 		metrics,

@@ -11,6 +11,7 @@ import {
 } from "@errand/proto";
 import type {
 	AccountGroupDocument,
+	AuthPolicy,
 	EndpointShare,
 	EndpointSummary,
 	StreamResult,
@@ -94,6 +95,7 @@ export function createFakeOperations(): FakeOperations {
 	const tasks = new Map<TaskId, TaskDocument>();
 	const blobs = new Map<string, Buffer>();
 	const accountGroups = new Map<string, AccountGroupDocument>();
+	const authPolicies = new Map<string, AuthPolicy>();
 	const shares = new Map<string, EndpointShare>();
 	const failures: unknown[] = [];
 
@@ -113,6 +115,11 @@ export function createFakeOperations(): FakeOperations {
 	const groupOf = (idOrName: string): AccountGroupDocument => {
 		for (const row of accountGroups.values()) if (row.id === idOrName || row.name === idOrName) return row;
 		throw new Fault("AUTH_GROUP_NOT_FOUND", `There is no ${idOrName}.`, { args: [idOrName] });
+	};
+	const authPolicyOf = (id: string): AuthPolicy => {
+		const policy = authPolicies.get(id);
+		if (policy === undefined) throw new Fault("POLICY_NOT_FOUND", `There is no ${id}.`, { args: [id] });
+		return policy;
 	};
 	const place = (queue: string) => ({ connection_url: "amqp://u:p@127.0.0.1:5672/", exchange: queue, queue });
 	const publish = (id: string, queue: string) => ({
@@ -140,6 +147,7 @@ export function createFakeOperations(): FakeOperations {
 			retry_of: null,
 			failure: null,
 			resources: null,
+			version_skew: null,
 			transitions: [],
 			execution: null,
 			stdout_bytes: 0,
@@ -234,6 +242,10 @@ export function createFakeOperations(): FakeOperations {
 			called("listSharedEndpoints");
 			return [];
 		},
+		async listUserEndpoints(_caller, id) {
+			called("listUserEndpoints", id);
+			return { items: [], next_cursor: null };
+		},
 		async shareEndpoint(caller, id, input) {
 			called("shareEndpoint", id, input);
 			const { account, group, ...limits } = input;
@@ -282,6 +294,44 @@ export function createFakeOperations(): FakeOperations {
 		},
 		async removeGroupMember(_caller, group, account) {
 			called("removeGroupMember", group, account);
+		},
+		async createAuthPolicy(caller, input) {
+			called("createAuthPolicy", input);
+			const row = { id: newId(), owner_id: caller.accountId, ...input, endpoints: 0, created_at: now };
+			authPolicies.set(row.id, row);
+			return row;
+		},
+		async getAuthPolicy(_caller, id) {
+			called("getAuthPolicy", id);
+			return authPolicyOf(id);
+		},
+		async listAuthPolicies(_caller, request) {
+			called("listAuthPolicies", request);
+			return { items: [...authPolicies.values()], next_cursor: null };
+		},
+		async changeAuthPolicy(_caller, id, change) {
+			called("changeAuthPolicy", id, change);
+			return { ...authPolicyOf(id), ...(change as Partial<AuthPolicy>) };
+		},
+		async deleteAuthPolicy(_caller, id) {
+			called("deleteAuthPolicy", id);
+			authPolicies.delete(authPolicyOf(id).id);
+		},
+		async createAuthProject(caller, { project }) {
+			called("createAuthProject", project);
+			return {
+				id: newId(),
+				display_name: project.display_name,
+				project_name: project.display_name,
+				contact_email: project.contact_email,
+				admin_ids: [],
+				admin_group_ids: [],
+				admins: { identities: [caller.accountId], groups: [] },
+			};
+		},
+		async listAuthProjects() {
+			called("listAuthProjects");
+			return [];
 		},
 		async setAdministrator(_caller, account, change) {
 			called("setAdministrator", account, change);
@@ -390,6 +440,7 @@ export function createFakeOperations(): FakeOperations {
 				endpoint_status: "online",
 				endpoint_seen_at: now,
 				trouble: null,
+				version_skew: null,
 			};
 		},
 		async listTasks(_caller, filter) {

@@ -8,6 +8,10 @@ import {
 	accountSummary,
 	administration,
 	auditEntry,
+	authPolicy,
+	authPolicyChange,
+	authPolicyCreation,
+	authProject,
 	clientCreated,
 	cloudDocument,
 	computeScope,
@@ -25,6 +29,7 @@ import {
 	leaseRequest,
 	membershipChange,
 	page,
+	publicPolicy,
 	streamFrame,
 	streamRequest,
 	streamResult,
@@ -36,6 +41,7 @@ import {
 	whoami,
 } from "@errand/proto/rest";
 import * as z from "zod";
+import { manageProjectsScope } from "../identity/scopes.ts";
 import type { Route } from "./route.ts";
 
 type Json = { [key: string]: unknown };
@@ -67,6 +73,11 @@ const named: { readonly [name: string]: z.ZodType } = {
 	AccountGroupSummary: accountGroupSummary,
 	AccountGroupDocument: accountGroupDocument,
 	MembershipChange: membershipChange,
+	AuthPolicy: authPolicy,
+	AuthPolicyCreation: authPolicyCreation,
+	AuthPolicyChange: authPolicyChange,
+	AuthProject: authProject,
+	PublicPolicy: publicPolicy,
 	EndpointSharing: endpointSharing,
 	EndpointShare: endpointShare,
 	Administration: administration,
@@ -84,6 +95,14 @@ const problem = z.object({
 	error_args: z.array(z.string()),
 	detail: z.string(),
 	reason: z.string(),
+	authorization_parameters: z
+		.object({
+			session_message: z.string(),
+			session_required_policies: z.array(z.uuid()),
+			session_required_single_domain: z.array(z.string()).optional(),
+			prompt: z.literal("login"),
+		})
+		.optional(),
 });
 names.add(problem, { id: "Problem" });
 
@@ -222,6 +241,12 @@ const idempotencyKey = {
 	schema: { type: "string", format: "uuid" },
 };
 
+const security: { readonly [A in Route["access"]]: readonly Json[] } = {
+	open: [],
+	compute: [{ bearer: [] }, { oauth: [computeScope] }],
+	projects: [{ bearer: [] }, { oauth: [manageProjectsScope] }],
+};
+
 function operationOf(row: Route, components: Components): Json {
 	const codes: FaultCode[] = [...everyRoute, ...(row.access === "open" ? [] : withToken), ...(row.faults ?? [])];
 	if (row.params !== undefined) codes.push("INVALID_UUID");
@@ -237,7 +262,7 @@ function operationOf(row: Route, components: Components): Json {
 		operationId: operationId(row),
 		summary: row.summary,
 		tags: [row.path.split("/")[1]],
-		security: row.access === "open" ? [] : [{ bearer: [] }, { oauth: [computeScope] }],
+		security: security[row.access],
 		parameters: [
 			...parametersOf("path", row.params, components),
 			...parametersOf("query", row.query, components),
@@ -316,11 +341,14 @@ export function openApiDocument(routes: readonly Route[], version: string, publi
 							authorizationUrl: `${publicUrl}/v2/oauth2/authorize`,
 							tokenUrl: `${publicUrl}/v2/oauth2/token`,
 							refreshUrl: `${publicUrl}/v2/oauth2/token`,
-							scopes: { [computeScope]: "Compute as you" },
+							scopes: { [computeScope]: "Compute as you", [manageProjectsScope]: "Manage projects and their policies" },
 						},
 						clientCredentials: {
 							tokenUrl: `${publicUrl}/v2/oauth2/token`,
-							scopes: { [computeScope]: "Compute as this client" },
+							scopes: {
+								[computeScope]: "Compute as this client",
+								[manageProjectsScope]: "Manage projects and their policies",
+							},
 						},
 					},
 				},

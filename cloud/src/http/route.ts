@@ -17,6 +17,8 @@ interface RouteInput<Params, Query, Body> {
 }
 
 interface RouteFacts {
+	/** Whose token it takes; that of computing unless said otherwise. */
+	readonly access?: "compute" | "projects";
 	readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
 	/** As OpenAPI writes it: `/v2/tasks/{task_id}`. */
 	readonly path: string;
@@ -73,8 +75,9 @@ export interface BytesRoute<P extends Shape> extends RouteFacts {
 }
 
 /** A row of the table; the schemas and the handler fit each other because a builder below made it. */
-export interface Route extends RouteFacts {
-	readonly access: "compute" | "open";
+export interface Route extends Omit<RouteFacts, "access"> {
+	/** `projects`: a token of the identity service, with the scope to manage projects. */
+	readonly access: "compute" | "projects" | "open";
 	readonly params: Shape;
 	readonly query: Shape;
 	readonly body: AnyBody;
@@ -104,7 +107,7 @@ export function route<
 >(spec: CallerRoute<P, Q, B, R>): Route {
 	const { handle, ...facts } = spec;
 	const call = handle as unknown as (caller: Caller | undefined, input: unknown) => Promise<unknown>;
-	return { ...blank, ...facts, access: "compute", answer: { kind: "json", call } };
+	return { ...blank, access: "compute", ...facts, answer: { kind: "json", call } };
 }
 
 /** A row that needs no token. */

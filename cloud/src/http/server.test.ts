@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, get, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { createLog } from "../observe/log.ts";
 import { openHttpServer } from "./server.ts";
@@ -26,6 +27,24 @@ test("a request that offers another protocol than WebSocket is answered as if it
 	expect(response.statusCode).toBe(200);
 	response.resume();
 	await once(response, "end");
+	await server.close();
+});
+
+test("what is no request, or one with too long a path, gets the one error body, too", async () => {
+	const server = await openHttpServer({ host: "127.0.0.1", port: 0, log });
+	server.serve({ handle: (_request, response) => void response.end("served"), upgrade });
+	const answerTo = async (text: string): Promise<unknown> => {
+		const socket = connect(server.port, "127.0.0.1");
+		socket.write(text);
+		const pieces: Buffer[] = [];
+		for await (const piece of socket) pieces.push(piece as Buffer);
+		const [head = "", body = ""] = Buffer.concat(pieces).toString().split("\r\n\r\n");
+		expect(head).toMatch(/^HTTP\/1.1 400 Bad Request\r\n/);
+		return JSON.parse(body);
+	};
+	expect(await answerTo("hello\r\n\r\n")).toMatchObject({ code: "REQUEST_MALFORMED", status: "Failed" });
+	const long = await answerTo(`GET /${"x".repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`);
+	expect(long).toMatchObject({ detail: expect.stringContaining("more than 32768 bytes") });
 	await server.close();
 });
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { Fault, relayProtocol } from "@errand/proto";
+import { Fault, relayProtocol, toProblem } from "@errand/proto";
 import type { Log } from "../observe/log.ts";
 import { sendFault } from "./problem.ts";
 
@@ -16,6 +16,17 @@ const keepAliveTimeoutMs = 75_000;
 /** On closing, requests under way may end within this. */
 const closeGraceMs = 10_000;
 const closeSweepMs = 20;
+
+/** The answer to what Node could not read as a request: there is nothing to write it with but the socket. */
+function unreadable(code: string | undefined): string {
+	const message =
+		code === "HPE_HEADER_OVERFLOW"
+			? `The request's path and headers have more than ${headerLimitBytes} bytes: send less.`
+			: "This is no HTTP/1.1 request that can be read.";
+	const body = JSON.stringify(toProblem(new Fault("REQUEST_MALFORMED", message)));
+	const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+	return `HTTP/1.1 400 Bad Request\r\n${head}\r\n\r\n${body}`;
+}
 
 /** What answers requests. */
 interface HttpHandlers {
@@ -63,7 +74,7 @@ export async function openHttpServer(options: { host: string; port: number; log:
 	server.on("upgrade", (request, socket, head) => handlers.upgrade(request, socket, head));
 	server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
 		log.debug({ code: error.code }, "request could not be read");
-		if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+		if (socket.writable) socket.end(unreadable(error.code));
 		else socket.destroy();
 	});
 	await new Promise<void>((resolve, reject) => {

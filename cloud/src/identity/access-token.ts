@@ -17,6 +17,8 @@ interface AccessTokenClaims {
 	recordId: string;
 	/** Unix seconds. */
 	expiresAtS: number;
+	/** When the person logged in, Unix seconds; refreshing does not change it. Undefined where nobody did. */
+	authTimeS?: number | undefined;
 }
 
 export interface AccessTokens {
@@ -57,7 +59,8 @@ export function createAccessTokens(issuerUrl: string, keys: SigningKeys, now: ()
 	return {
 		async sign(claims) {
 			const { kid, privateJwk } = keys.current;
-			return await new SignJWT({ scope: claims.scope, client_id: claims.clientId })
+			const authTime = claims.authTimeS === undefined ? {} : { auth_time: claims.authTimeS };
+			return await new SignJWT({ scope: claims.scope, client_id: claims.clientId, ...authTime })
 				.setProtectedHeader({ alg: signingAlgorithm, typ: tokenType, kid })
 				.setIssuer(issuerUrl)
 				.setSubject(claims.subject)
@@ -86,6 +89,7 @@ export function createAccessTokens(issuerUrl: string, keys: SigningKeys, now: ()
 				scope: typeof payload.scope === "string" ? payload.scope : "",
 				recordId: payload.jti as string,
 				expiresAtS: payload.exp as number,
+				authTimeS: typeof payload.auth_time === "number" ? payload.auth_time : undefined,
 			};
 		},
 	};

@@ -249,6 +249,65 @@ test("a refresh token works once; using it again ends the login", async () => {
 	expect((await whoami(second.body.access_token)).status).toBe(401);
 });
 
+test("a token says when its person logged in: the browser's password, not the code that came later nor a renewal", async () => {
+	const loginOf = async (document: TokenDocument) =>
+		(await cloud.identity.verifier.verify(document.access_token)).login;
+	const browser = new FormBrowser();
+	const through = async (form: Record<string, string> = {}) => {
+		const { status, body } = await post("/v2/oauth2/device", {
+			client_id: errandClientId,
+			scope: computeScope,
+			...form,
+		});
+		expect(status, JSON.stringify(body)).toBe(200);
+		const device = body as unknown as DeviceReply;
+		const confirm = await browser.submit(await browser.open(device.verification_uri), { user_code: device.user_code });
+		const next = await browser.submit(confirm);
+		const asked = next.html.includes("Password");
+		if (asked) await browser.submit(next, { username: "ada@uni.edu", password });
+		return { asked, document: (await pollDevice(device)).body };
+	};
+	await cloud.identity.accounts.createAccount({
+		...{ username: "ada@uni.edu", email: "ada@Mail.example.org", password, admin: false },
+	});
+	const startedS = Math.floor(Date.now() / 1000);
+	const first = await through();
+	expect(first.asked).toBe(true);
+	const login = await loginOf(first.document);
+	expect(login).toMatchObject({ domains: ["uni.edu", "mail.example.org"], service: false });
+	expect((login?.atMs ?? 0) / 1000).toBeGreaterThanOrEqual(startedS);
+	// The browser's session is an hour old now.
+	await cloud.db.query(
+		`update oauth_records set payload = jsonb_set(payload, '{loginTs}', to_jsonb((payload->>'loginTs')::bigint - 3600))
+		where kind = 'Session' and payload ? 'loginTs'`,
+	);
+	const remembered = await through();
+	expect(remembered.asked).toBe(false);
+	expect(startedS - ((await loginOf(remembered.document))?.atMs ?? 0) / 1000).toBeGreaterThan(3500);
+	const renewed = await token({
+		...{ grant_type: "refresh_token", refresh_token: remembered.document.refresh_token ?? "" },
+		client_id: errandClientId,
+	});
+	expect(await loginOf(renewed.body)).toEqual(await loginOf(remembered.document));
+	const fresh = await through({ max_age: "1", scope: `${computeScope} openid` });
+	expect(fresh.asked).toBe(true);
+	expect(((await loginOf(fresh.document))?.atMs ?? 0) / 1000).toBeGreaterThanOrEqual(startedS);
+	const [auth] = (await nativeLogin()).other_tokens;
+	expect(decodeJwt(auth?.access_token ?? "").auth_time).toBeGreaterThanOrEqual(startedS);
+});
+
+test("a service client's login has no time and no person's domain, and an endpoint's key is no login", async () => {
+	const ada = await cloud.identity.accounts.accountByUsername("ada");
+	const client = await cloud.identity.accounts.createClient(ada?.id as never, "nightly");
+	const key = await cloud.identity.accounts.createEndpointKey(newId<EndpointId>(), ada?.id as never);
+	const scope = { grant_type: "client_credentials", scope: computeScope };
+	const callerOf = async (id: string, secret: string) =>
+		cloud.identity.verifier.verify((await token(scope, basic(id, secret))).body.access_token);
+	const { login } = await callerOf(client.client_id, client.client_secret);
+	expect(login).toEqual({ domains: ["clients"], service: true, atMs: undefined });
+	expect(await callerOf(key.clientId, key.clientSecret)).not.toHaveProperty("login");
+});
+
 test("of two refreshes with one token at the same moment at most one succeeds", async () => {
 	const first = await deviceLogin(computeScope);
 	const replies = await Promise.all(

@@ -38,6 +38,8 @@ export interface Identity {
 	readonly router: Router;
 	/** Of tokens for the compute service. */
 	readonly verifier: TokenVerifier;
+	/** Of tokens for the identity service itself. */
+	readonly authVerifier: TokenVerifier;
 	readonly accounts: Accounts;
 	/** A new signing key now, for instance because the old one leaked; tokens that it signed stay good until they end. */
 	rotateKeys(): Promise<void>;
@@ -89,6 +91,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 		...(outside === undefined ? {} : { outside }),
 		now,
 	});
+	const authVerifier = createTokenVerifier({ db, tokens, audience: resourceServers.auth, now });
 	const router = identityRouter({
 		db,
 		issuerUrl,
@@ -97,7 +100,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 		keys,
 		tokens,
 		accounts,
-		verifiers: { compute: verifier, auth: createTokenVerifier({ db, tokens, audience: resourceServers.auth, now }) },
+		verifiers: { compute: verifier, auth: authVerifier },
 		codeTries,
 		styleSheet,
 		log,
@@ -122,6 +125,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 	return {
 		router,
 		verifier,
+		authVerifier,
 		accounts,
 		rotateKeys: () => keys.rotate(),
 		async close() {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { AccountId } from "@errand/proto";
 import { computeScope } from "@errand/proto/rest";
 import type { Caller } from "../policy/caller.ts";
+import { domainsOf } from "../policy/login.ts";
 import { firstAdministrator } from "../store/identity.ts";
 import type { IdentityDatabase } from "./database.ts";
 import { newSecret, secretDigest, secretMatches } from "./secret.ts";
@@ -56,6 +57,8 @@ export async function openOperatorToken(
 				operator: true,
 				scopes: new Set([computeScope]),
 				tokenExpiresAtMs: now() + callerLifetimeMs,
+				// Nobody logs in for a file.
+				login: { domains: domainsOf(account?.username ?? "", account?.email ?? ""), service: false, atMs: undefined },
 			};
 		},
 	};

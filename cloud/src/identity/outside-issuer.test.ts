@@ -1,4 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { computeScope } from "@errand/proto/rest";
+import { SignJWT } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openTestCloud, openTestPostgres, type TestCloud, type TestPostgres } from "./identity.test-harness.ts";
 
@@ -91,4 +96,41 @@ test("while the outside issuer does not answer, its callers are told to come bac
 		await expect(waiting.identity.verifier.verify(forged)).rejects.toMatchObject({ code: "NOT_READY", retryAfterS: 5 });
 	}
 	await waiting.close();
+});
+
+test("domains and the time of the login come from its claims; an email that nobody has proved counts for nothing", async () => {
+	const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+	const jwk = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "RS256", use: "sig" };
+	const documents: Record<string, object> = { "/jwks": { keys: [jwk] } };
+	const server = createServer((request, response) => {
+		response.setHeader("content-type", "application/json").end(JSON.stringify(documents[request.url ?? ""]));
+	}).listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	documents["/.well-known/openid-configuration"] = { issuer: address, jwks_uri: `${address}/jwks` };
+	const campus = await openTestCloud(postgres, { outsideIssuer: { issuer: address, audience: "errand" } });
+	const atS = Math.floor(Date.now() / 1000) - 100;
+	const loginOf = async (claims: object) => {
+		const token = await new SignJWT({ ...claims })
+			.setProtectedHeader({ alg: "RS256", kid: "1" })
+			.setIssuer(address)
+			.setAudience("errand")
+			.setSubject(JSON.stringify(claims))
+			.setExpirationTime("1h")
+			.sign(privateKey);
+		return (await campus.identity.verifier.verify(token)).login;
+	};
+	try {
+		expect(
+			await loginOf({ preferred_username: "ada@Uni.edu", email: "ada@mail.org", email_verified: true, auth_time: atS }),
+		).toEqual({ domains: ["uni.edu", "mail.org"], service: false, atMs: atS * 1000 });
+		const pretended = { preferred_username: "eve", email: "eve@uni.edu", email_verified: false };
+		expect(await loginOf(pretended)).toEqual({ domains: [], service: false, atMs: undefined });
+		expect(await loginOf({ preferred_username: "eve@clients" })).toMatchObject({ domains: [] });
+		const long = `${"e".repeat(248)}@uni.edu.evil.org`;
+		expect(await loginOf({ preferred_username: long, email: long })).toMatchObject({ domains: ["uni.edu.evil.org"] });
+	} finally {
+		await campus.close();
+		server.close();
+	}
 });

@@ -4,6 +4,7 @@ import { computeScope } from "@errand/proto/rest";
 import { createRemoteJWKSet, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { Logger } from "pino";
 import type { Caller } from "../policy/caller.ts";
+import { domainsOf, type Login } from "../policy/login.ts";
 import { type AccountRow, accountByOutsideSubject, insertOutsideAccount, updateProfile } from "../store/identity.ts";
 import type { IdentityDatabase } from "./database.ts";
 import { tokenFault } from "./verify-token.ts";
@@ -96,6 +97,20 @@ export function openOutsideIssuer({ db, config, log, now }: Options): OutsideIss
 		return new Set(Array.isArray(value) ? value.map(String) : String(value ?? "").split(" "));
 	}
 
+	/** An email that the issuer itself says nobody has proved to own counts for nothing. */
+	function loginOf(claims: JWTPayload): Login {
+		// Whole: what is left of a cut one may end in another domain.
+		const whole = (name: string): string => (typeof claims[name] === "string" ? claims[name] : "");
+		const username = whole(config.claims?.username ?? "preferred_username");
+		const email = claims.email_verified === false ? "" : whole(config.claims?.email ?? "email");
+		const { auth_time: at } = claims;
+		return {
+			domains: domainsOf(username, email),
+			service: false,
+			atMs: typeof at === "number" ? at * 1000 : undefined,
+		};
+	}
+
 	/** The issuer's host is part of the name, so that no outside "admin" looks like the local one. */
 	function usernameOf(claims: JWTPayload): string {
 		const host = new URL(issuer).host;
@@ -151,6 +166,7 @@ export function openOutsideIssuer({ db, config, log, now }: Options): OutsideIss
 				// Who presents a token made for this cloud may use this cloud.
 				scopes: new Set([...scopes, computeScope]),
 				tokenExpiresAtMs: (claims.exp as number) * 1000,
+				login: loginOf(claims),
 			};
 		},
 	};

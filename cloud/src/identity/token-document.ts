@@ -32,11 +32,18 @@ const nothingGranted = {
 	error_description: "none of the requested scopes is known here; ask for the compute scope or openid",
 } as const;
 
+/** Unix seconds: of the login that the code or refresh token came from. */
+function authTimeOf({ oidc: { entities } }: KoaContextWithOIDC): number | undefined {
+	const { AuthorizationCode: code, DeviceCode: device, RefreshToken: refresh } = entities;
+	return (code ?? device ?? refresh)?.authTime;
+}
+
 export function createTokenDocuments(tokens: AccessTokens) {
 	async function sign(
 		token: AccessToken | ClientCredentials,
 		part: ReturnType<typeof byResourceServer>[number],
 		clientId: string,
+		authTimeS: number | undefined,
 	): Promise<TokenEntry> {
 		const expiresInS = token.expiration;
 		return {
@@ -47,6 +54,7 @@ export function createTokenDocuments(tokens: AccessTokens) {
 				scope: part.scope,
 				recordId: token.jti,
 				expiresAtS: Math.floor(Date.now() / 1000) + expiresInS,
+				authTimeS,
 			}),
 			token_type: "Bearer",
 			expires_in: expiresInS,
@@ -85,13 +93,14 @@ export function createTokenDocuments(tokens: AccessTokens) {
 		const body = ctx.body as { id_token?: string; refresh_token?: string };
 		const renewal = ctx.oidc.params?.grant_type === "refresh_token";
 		const parts = byResourceServer((token.scope ?? "").split(" "));
+		const authTimeS = authTimeOf(ctx);
 		const entries: TokenEntry[] = [];
 		for (const [index, part] of parts.entries()) {
 			const own = index === 0 ? token : await copyAccessToken(ctx, token as AccessToken);
 			own.scope = part.scope;
 			own.setAudience(part.resourceServer);
 			await own.save();
-			const entry = await sign(own, part, clientId);
+			const entry = await sign(own, part, clientId, authTimeS);
 			if (renewal && body.refresh_token !== undefined) {
 				// Belongs to one resource server already, and clients want to see one in every reply.
 				entry.refresh_token = body.refresh_token;

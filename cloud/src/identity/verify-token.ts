@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { type AccountId, type EndpointId, Fault } from "@errand/proto";
 import { decodeJwt, errors } from "jose";
 import type { Caller } from "../policy/caller.ts";
-import { holderOfToken } from "../store/identity.ts";
+import { clientsDomain, domainsOf, type Login } from "../policy/login.ts";
+import { holderOfToken, type TokenHolderRow } from "../store/identity.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { IdentityDatabase } from "./database.ts";
 import type { OperatorToken } from "./operator-token.ts";
@@ -16,7 +17,8 @@ import type { ResourceServer } from "./scopes.ts";
 
 export interface TokenVerifier {
 	/**
-	 * The caller that a bearer token stands for. Rejects with a Fault `INVALID_AUTH_TOKEN` that says why.
+	 * The caller that a bearer token stands for. Rejects with a Fault `INVALID_AUTH_TOKEN` that says why, or
+	 * `ENDPOINT_NOT_FOUND` for the key of a deleted endpoint.
 	 * Verified tokens are remembered for a few seconds (never past their end): a revoked one dies within `revocationLagMs`.
 	 */
 	verify(token: string): Promise<Caller>;
@@ -57,6 +59,15 @@ export function tokenFault(error: unknown): unknown {
 	return error;
 }
 
+/**
+ * Usernames and emails of people are this cloud's administrators' to give. What an outside issuer once said about an
+ * account is not looked at: its own tokens say how it is now.
+ */
+function loginOf({ kind, username, email }: TokenHolderRow, authTimeS: number | undefined): Login {
+	const domains = { person: domainsOf(username, email), client: [clientsDomain], outside: [] }[kind];
+	return { domains, service: kind === "client", atMs: authTimeS === undefined ? undefined : authTimeS * 1000 };
+}
+
 function issuerOf(token: string): string | undefined {
 	try {
 		return decodeJwt(token).iss;
@@ -76,6 +87,11 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 		});
 		const holder = await holderOfToken(db, recordKey(claims.recordId), claims.subject);
 		if (holder === undefined) throw refused("The access token was revoked; log in again.");
+		// All that such a key is still good for: its daemon must know that the endpoint has ended, and not merely its key.
+		if (holder.endpoint_deleted)
+			throw new Fault("ENDPOINT_NOT_FOUND", `endpoint ${holder.endpoint_id} was deleted; nothing is served under it`, {
+				args: [holder.endpoint_id ?? ""],
+			});
 		return {
 			kind: holder.endpoint_id === null ? "account" : "endpoint",
 			accountId: holder.account_id as AccountId,
@@ -85,6 +101,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 			operator: false,
 			scopes: new Set(claims.scope.split(" ")),
 			tokenExpiresAtMs: claims.expiresAtS * 1000,
+			...(holder.endpoint_id === null && { login: loginOf(holder, claims.authTimeS) }),
 		};
 	}
 

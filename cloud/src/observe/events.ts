@@ -2,7 +2,7 @@
  * What happens in the cloud, as typed events: logs, metrics, the stream hub and tests listen to the same ones.
  */
 import { EventEmitter } from "node:events";
-import type { EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import type { AuthPolicyId, EndpointId, TaskGroupId, TaskId } from "@errand/proto";
 import type { StreamFrame, StreamResult } from "@errand/proto/rest";
 
 export interface CloudEvents {
@@ -21,6 +21,8 @@ export interface CloudEvents {
 	"task:reported": [{ group: TaskGroupId; frame: Extract<StreamFrame, { type: "state" | "output" | "progress" }> }];
 	/** Its registration is another, or it is gone: what was remembered of it is old. */
 	"endpoint:changed": [{ endpoint: EndpointId }];
+	/** What was remembered of it is old. */
+	"auth-policy:changed": [{ policy: AuthPolicyId }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
 	/** These agents have something else to do. */
 	"transfers:changed": [{ agents: readonly EndpointId[] }];

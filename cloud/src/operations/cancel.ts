@@ -17,10 +17,11 @@ import { insertAudit } from "../store/audit.ts";
 import { findEndpoint } from "../store/endpoints.ts";
 import { findGroup } from "../store/groups.ts";
 import { markCancelRequested, ownersOfTasks, unfinishedIdsOfEndpoint, unfinishedIdsOfGroup } from "../store/tasks.ts";
-import { isOnline } from "./endpoints.ts";
+import { findUserEndpoint } from "../store/user-endpoints.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { isOnline } from "./presence.ts";
 import { endpointThing } from "./standing.ts";
 
 /** Ids in one command, and in one statement. */
@@ -92,22 +93,21 @@ export function cancelOperations(ports: Ports): Pick<Operations, "cancelTasks"> 
 		/** With what they are told. */
 		const here = new Map<TaskId, string>();
 		const requested = new Set<TaskId>();
-		for (const [endpoint, tasks] of Map.groupBy(marked, (row) => row.endpoint_id)) {
-			const row = await findEndpoint(database, endpoint);
+		// An endpoint of the public interface cannot be asked: the task ends here, and what its process says is dropped.
+		for (const task of marked)
+			if (task.public_form) here.set(task.id, "the task was cancelled; what its endpoint says is dropped");
+		const ours = marked.filter((task) => !task.public_form);
+		for (const [daemon, tasks] of Map.groupBy(ours, (task) => task.user_endpoint_id ?? task.endpoint_id)) {
+			const row = (await findEndpoint(database, daemon)) ?? (await findUserEndpoint(database, daemon));
 			const online = row !== undefined && isOnline(row, Date.now());
-			// An endpoint of the public interface cannot be asked: the task ends here, and what its process says is dropped.
-			const ours = tasks.filter((task) => task.user_endpoint_id === null);
 			for (const task of tasks)
-				if (task.user_endpoint_id !== null)
-					here.set(task.id, "the task was cancelled; what its endpoint says is dropped");
-				else if (online || task.state !== taskStateToWire.received) requested.add(task.id);
+				if (online || task.state !== taskStateToWire.received) requested.add(task.id);
 				else here.set(task.id, "the task was cancelled before its endpoint took it");
-			if (ours.length === 0) continue;
 			// Also for those that end here: they may wait in the endpoint's queue, and it drops ids that it was told.
 			await askToCancel(
 				ports,
-				endpoint,
-				ours.map((task) => task.id),
+				daemon,
+				tasks.map((task) => task.id),
 			);
 		}
 		await recorder.record(

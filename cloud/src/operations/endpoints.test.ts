@@ -102,7 +102,48 @@ test("an endpoint with unfinished tasks is not deleted; a locked one is not regi
 	const refused = await faultOf(operations.registerEndpoint(home.caller, home.endpoint, registration("again")));
 	expect(refused.code).toBe("RESOURCE_LOCKED");
 	expect(refused.retryAfterS).toBeGreaterThan(0);
+	// On its way when the connections were ended.
+	await cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true });
+	expect((await operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
 	await operations.deleteEndpoint(home.caller, home.endpoint);
+});
+
+test("a heartbeat of an endpoint that was deleted changes nothing and ends nothing", async () => {
+	const home = await settle(cloud);
+	const other = await settle(cloud);
+	await cloud.operations.deleteEndpoint(home.caller, home.endpoint);
+	await Promise.all([
+		cloud.bus.heartbeat(home.endpoint, { heartbeat_period: 30, active: true }),
+		cloud.bus.heartbeat(newId<EndpointId>(), { heartbeat_period: 30 }),
+		cloud.bus.heartbeat(other.endpoint, { heartbeat_period: 30 }),
+	]);
+	expect(cloud.bus.outcomes).toEqual(["ack", "ack", "ack"]);
+	expect((await faultOf(cloud.operations.getEndpoint(home.caller, home.endpoint))).code).toBe("ENDPOINT_NOT_FOUND");
+	expect((await cloud.operations.getEndpoint(other.caller, other.endpoint)).status).toBe("online");
+	await cloud.operations.registerEndpoint(home.caller, home.endpoint, registration("again"));
+	expect((await cloud.operations.getEndpoint(home.caller, home.endpoint)).status).toBe("offline");
+});
+
+test("the key of a deleted endpoint stays as long as results do, lest its daemon not know why it is refused", async () => {
+	const home = await settle(cloud);
+	const key = newId<TaskId>();
+	await cloud.database.query("insert into accounts (id, kind, username) values ($1, 'person', $2)", [
+		home.caller.accountId,
+		home.caller.accountId,
+	]);
+	await cloud.database.query(
+		`insert into oauth_clients (id, kind, name, secret_sha256, account_id, owner_id, endpoint_id)
+		values ($1, 'endpoint', '', '', $2, $2, $3)`,
+		[key, home.caller.accountId, home.endpoint],
+	);
+	const keys = async () => (await cloud.database.query("select from oauth_clients where id = $1", [key])).rowCount;
+	const dayMs = 24 * 3_600_000;
+	await cloud.sweep(new Date(Date.now() + 20 * dayMs));
+	await cloud.operations.deleteEndpoint(home.caller, home.endpoint);
+	await cloud.sweep(new Date(Date.now() + 13 * dayMs));
+	expect(await keys()).toBe(1);
+	await cloud.sweep(new Date(Date.now() + 15 * dayMs));
+	expect(await keys()).toBe(0);
 });
 
 test("only functions on an endpoint's list run there", async () => {

@@ -1,18 +1,7 @@
-/** Endpoints: register, read, list, lock, delete, key and lease. */
-import {
-	commandQueue,
-	type EndpointId,
-	exchanges,
-	Fault,
-	leaseTtlMs,
-	newId,
-	parseId,
-	routingKey,
-	taskQueue,
-} from "@errand/proto";
-import type { EndpointRegistered, EndpointSummary, endpointRegistration, Lease } from "@errand/proto/rest";
+/** Endpoints: read, list, lock, delete, key. */
+import { type EndpointId, Fault, parseId } from "@errand/proto";
+import type { EndpointSummary, endpointRegistration } from "@errand/proto/rest";
 import type * as z from "zod";
-import { endpointKindOf } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { may } from "../policy/policy.ts";
 import { insertAudit } from "../store/audit.ts";
@@ -23,24 +12,18 @@ import {
 	endpointsOfOwner,
 	findEndpoint,
 	findEndpointByName,
-	type LeaseRow,
 	lockEndpoint,
-	ownerOfEndpoint,
-	releaseLease,
-	setJournal,
-	takeLease,
-	upsertEndpoint,
 } from "../store/endpoints.ts";
 import { deleteSharesOfEndpoint, endpointsSharedWith } from "../store/shares.ts";
 import type { Operations } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { isOnline } from "./presence.ts";
 import { type Standings, endpointThing as thingOf } from "./standing.ts";
 
 type EndpointOperations = Pick<
 	Operations,
-	| "registerEndpoint"
 	| "getEndpoint"
 	| "getEndpointMetadata"
 	| "listEndpoints"
@@ -49,27 +32,15 @@ type EndpointOperations = Pick<
 	| "lockEndpoint"
 	| "allowedFunctions"
 	| "makeEndpointKey"
-	| "takeLease"
-	| "releaseLease"
 >;
 
 /** How long `POST …/lock` keeps registrations out. */
 const lockMs = 60_000;
-/** Heartbeats that may be missed before an endpoint counts as offline. */
-const missedHeartbeats = 3;
-const defaultHeartbeatMs = 30_000;
-
-/** Whether the endpoint was heard of lately and has not said farewell. */
-export function isOnline(row: EndpointRow, nowMs: number): boolean {
-	if (!row.active || row.last_seen_at === null) return false;
-	return nowMs - row.last_seen_at.getTime() <= missedHeartbeats * (row.heartbeat_period_ms ?? defaultHeartbeatMs);
-}
-
 /** A list of endpoints without pages ends here. */
 const sharedLimit = 1_000;
 
 export function endpointOperations(ports: Ports, standings: Standings): EndpointOperations {
-	const { database, broker, dispatch, userEndpoints, keys, events, log } = ports;
+	const { database, broker, userEndpoints, keys, events } = ports;
 
 	async function find(id: EndpointId): Promise<EndpointRow> {
 		const row = await findEndpoint(database, id);
@@ -88,70 +59,7 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 		});
 	}
 
-	/** The row to renew, or the id of a new one; throws when the caller may not. */
-	async function placeOf(
-		caller: Caller,
-		id: EndpointId | undefined,
-		name: string,
-	): Promise<{ id: EndpointId; earlier: EndpointRow | undefined }> {
-		const earlier =
-			id === undefined ? await findEndpointByName(database, caller.accountId, name) : await findEndpoint(database, id);
-		if (earlier !== undefined) {
-			permit(caller, "endpoint.register", thingOf(earlier), earlier.id);
-			return { id: earlier.id, earlier };
-		}
-		permit(caller, "endpoint.create");
-		const owner = id === undefined ? undefined : await ownerOfEndpoint(database, id);
-		if (id !== undefined && owner !== undefined)
-			permit(caller, "endpoint.register", { ownerId: owner, endpointId: id }, id);
-		return { id: id ?? newId<EndpointId>(), earlier: undefined };
-	}
-
 	return {
-		async registerEndpoint(caller, wanted, input) {
-			const { id, earlier } = await placeOf(caller, wanted, input.endpoint_name);
-			const lockedMs = (earlier?.locked_until?.getTime() ?? 0) - Date.now();
-			if (lockedMs > 0)
-				throw new Fault("RESOURCE_LOCKED", `Endpoint ${id} is locked until ${earlier?.locked_until?.toISOString()}`, {
-					args: [id],
-					retryAfterS: Math.ceil(lockedMs / 1000),
-				});
-			const owner = earlier?.owner_id ?? caller.accountId;
-			const stored = await upsertEndpoint(database, {
-				id,
-				owner,
-				name: input.endpoint_name,
-				displayName: input.display_name ?? null,
-				public: input.public ?? false,
-				allowedFunctions: input.allowed_functions ?? null,
-				registration: input,
-			});
-			if (!stored)
-				throw new Fault(
-					"RESOURCE_CONFLICT",
-					`another endpoint of this account is named ${input.endpoint_name}; choose another name or delete that one`,
-					{ args: [input.endpoint_name] },
-				);
-			const { url, queueExisted } = await broker.provisionEndpoint(id);
-			const kind = endpointKindOf(input);
-			if (kind === "manager") await userEndpoints.managerRegistered(id);
-			const journal = input.metadata.errand_journal_id ?? null;
-			if (kind !== "manager" && (!queueExisted || journal !== (earlier?.journal_id ?? null))) {
-				// What was in the old queue or journal is gone. The journal's name is kept only when all is sent again.
-				await dispatch.refill(id);
-				await setJournal(database, id, journal);
-			}
-			await insertAudit(database, caller, "endpoint.register", id, {
-				name: input.endpoint_name,
-				public: input.public ?? false,
-				...(input.multi_user && { multi_user: true }),
-				...(input.admins && { admins: input.admins }),
-			});
-			events.emit("endpoint:changed", { endpoint: id });
-			log.info({ endpoint: id, name: input.endpoint_name, queueExisted }, "an endpoint registered");
-			return toRegistered(id, url);
-		},
-
 		async getEndpoint(caller, idOrName) {
 			const id = parseId<EndpointId>(idOrName);
 			const row =
@@ -211,7 +119,9 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 					`endpoint ${row.name} has ${open} unfinished tasks that nobody else can run; cancel them first (errand task cancel --endpoint ${row.name})`,
 					{ args: [id] },
 				);
-			await keys.deleteEndpointKey(id);
+			// Until it is gone from the list, too, its daemon must not register again. Its key stays for a while (sweep.ts): the
+			// daemon is told by it that the endpoint was deleted, and ends its blocks.
+			await lockEndpoint(database, id, lockMs);
 			await broker.removeEndpoint(id);
 			events.emit("endpoint:changed", { endpoint: id });
 			await userEndpoints.remove(id);
@@ -246,70 +156,6 @@ export function endpointOperations(ports: Ports, standings: Standings): Endpoint
 			await insertAudit(database, caller, "endpoint.make-key", id, { name: row.name });
 			return { client_id: clientId, client_secret: clientSecret, token_endpoint: ports.tokenEndpoint };
 		},
-
-		async takeLease(caller, id, request) {
-			const row = await find(id);
-			permit(caller, "endpoint.lease", thingOf(row), id);
-			const taken = await takeLease(database, id, {
-				holder: request.holder_id,
-				host: request.host,
-				pid: request.pid,
-				replaces: request.replaces_holder_id ?? null,
-				ttlMs: leaseTtlMs,
-			});
-			if (taken !== undefined) return toLease(taken);
-			const held = await find(id);
-			const until = held.lease_expires_at ?? new Date();
-			throw new Fault(
-				"LEASE_HELD",
-				`endpoint ${held.name} is served by process ${held.lease_pid} on ${held.lease_host}, whose lease runs until ` +
-					`${until.toISOString()} unless renewed. Stop that daemon, or start this one there`,
-				{
-					args: [String(held.lease_host), String(held.lease_pid), until.toISOString()],
-					retryAfterS: Math.max(1, Math.ceil((until.getTime() - Date.now()) / 1000)),
-				},
-			);
-		},
-
-		async releaseLease(caller, id, request) {
-			const row = await find(id);
-			permit(caller, "endpoint.lease", thingOf(row), id);
-			await releaseLease(database, id, request.holder_id);
-		},
-	};
-}
-
-function toLease(row: LeaseRow): Lease {
-	return {
-		epoch: Number(row.lease_epoch),
-		holder_id: row.lease_holder,
-		host: row.lease_host,
-		pid: row.lease_pid,
-		expires_at: row.lease_expires_at.toISOString(),
-		ttl_ms: leaseTtlMs,
-	};
-}
-
-function toRegistered(id: EndpointId, connectionUrl: string): EndpointRegistered {
-	const publishPlace = (queue: "results" | "heartbeats" | "reports") => ({
-		connection_url: connectionUrl,
-		exchange: exchanges[queue],
-		queue,
-		queue_publish_kwargs: {
-			exchange: exchanges[queue],
-			routing_key: routingKey(id, queue),
-			mandatory: true as const,
-			properties: { delivery_mode: 2 as const },
-		},
-	});
-	return {
-		endpoint_id: id,
-		task_queue_info: { connection_url: connectionUrl, exchange: exchanges.tasks, queue: taskQueue(id) },
-		command_queue_info: { connection_url: connectionUrl, exchange: exchanges.commands, queue: commandQueue(id) },
-		result_queue_info: publishPlace("results"),
-		heartbeat_queue_info: publishPlace("heartbeats"),
-		report_queue_info: publishPlace("reports"),
-		warnings: [],
 	};
 }
 

@@ -21,6 +21,7 @@ function taskIn(state: TaskState, more: Partial<Task> = {}): Task {
 		failure: null,
 		cancel_requested_at: null,
 		resources: null,
+		version_skew: null,
 		transitions: [],
 		...more,
 	};
@@ -115,6 +116,64 @@ describe("NEW-8: HQ-5: before the endpoint has the task, the cloud says why it w
 		const told = explain(taskIn("received"), { endpoint: undefined, online: false, nowMs });
 		expect(told).toMatchObject({ word: "endpoint-stopped", endpoint_name: "", endpoint_seen_at: null });
 		expect(told.sentence).toContain("deleted");
+	});
+});
+
+describe("GC-9: a manager's task waits for a process of its own, and says so", () => {
+	const process = {
+		native: true,
+		online: false,
+		details: {},
+		asked_at: ago(20),
+		start_error: null,
+		last_seen_at: null,
+		heartbeat_period_ms: 30_000,
+	};
+	const of = (more: Partial<typeof process | { start_error: string; last_seen_at: Date }>, online = true) =>
+		explain(taskIn("received"), { endpoint, online, nowMs, userEndpoint: { ...process, ...more } as never });
+
+	test.each([
+		[
+			"user-endpoint-starting",
+			{},
+			"Endpoint polaris was asked 20 s ago to start the process for this task, which has not come up yet.",
+		],
+		[
+			"user-endpoint-failed",
+			{ start_error: "no account for ada\nask somebody" },
+			"Endpoint polaris could not start the process for this task: no account for ada",
+		],
+		[
+			"user-endpoint-stopped",
+			{ asked_at: ago(600), last_seen_at: ago(300) },
+			"Endpoint polaris does not run the process for this task, last heard of 5 min ago; it is asked to start it within two minutes.",
+		],
+	] as const)("%s", (word, more, sentence) => {
+		expect(of(more)).toMatchObject({ word, sentence, endpoint_status: "online" });
+	});
+
+	test("a manager that is away is the reason, while its process is away too", () => {
+		expect(of({}, false).word).toBe("endpoint-offline");
+		expect(of({ online: true }, false).word).toBe("delivery");
+	});
+
+	test("what the process says of nodes holds, not what the manager says", () => {
+		const rows = waiting({ word: "block-pending", sentence: "Two blocks are queued." });
+		const told = explain(taskIn("waiting-for-nodes"), {
+			endpoint: { ...endpoint, ...waiting({ word: "nodes-busy" }) },
+			online: true,
+			userEndpoint: { ...process, ...rows, online: true },
+			nowMs,
+		});
+		expect(told).toMatchObject({ word: "block-pending", sentence: "Two blocks are queued." });
+	});
+
+	test.each([
+		[true, "What runs there goes on."],
+		[false, "What ran there may be lost with it."],
+	])("of a running task whose process is gone (native: %s)", (native, sentence) => {
+		const told = explain(taskIn("running"), { endpoint, online: true, nowMs, userEndpoint: { ...process, native } });
+		expect(told.sentence).toContain(sentence);
 	});
 });
 

@@ -8,6 +8,7 @@ import { type BlockSummary, type Explanation, readStatusDetails } from "@errand/
 import { stateWord } from "../results/documents.ts";
 import type { EndpointRow } from "../store/endpoints.ts";
 import type { WholeTaskRow } from "../store/tasks.ts";
+import type { UserEndpointRow } from "../store/user-endpoints.ts";
 import { toResources } from "../task-resources.ts";
 
 type ExplainedTask = Pick<
@@ -18,6 +19,7 @@ type ExplainedTask = Pick<
 	| "endpoint_id"
 	| "endpoint_name"
 	| "resources"
+	| "version_skew"
 	| "transitions"
 	| "finished_at"
 	| "finished_by"
@@ -29,10 +31,17 @@ type ExplainedEndpoint = Pick<
 	"name" | "active" | "last_seen_at" | "locked_until" | "heartbeat_period_ms" | "details"
 >;
 
+type ExplainedUserEndpoint = Pick<
+	UserEndpointRow,
+	"native" | "details" | "asked_at" | "start_error" | "last_seen_at" | "heartbeat_period_ms"
+>;
+
 /** What is known besides the task: its endpoint (undefined: deleted), whether that is online, and the time. */
 interface Surroundings {
 	readonly endpoint: ExplainedEndpoint | undefined;
 	readonly online: boolean;
+	/** When the endpoint is a manager: the process of it that the task is for. */
+	readonly userEndpoint?: ExplainedUserEndpoint & { readonly online: boolean };
 	readonly nowMs: number;
 }
 
@@ -49,7 +58,8 @@ const quietMs = 5_000;
 /** On its way longer than this something is the matter. */
 const deliveryMs = 60_000;
 
-export function explain(task: ExplainedTask, around: Surroundings): Explanation {
+export function explain(task: ExplainedTask, given: Surroundings): Explanation {
+	const around = withProcess(given);
 	const state = stateWord(task.state);
 	const movedMs = isFinal(state)
 		? (task.finished_at ?? task.created_at).getTime()
@@ -68,8 +78,17 @@ export function explain(task: ExplainedTask, around: Surroundings): Explanation 
 		endpoint_name: endpoint?.name ?? "",
 		endpoint_status: online ? "online" : "offline",
 		endpoint_seen_at: endpoint?.last_seen_at?.toISOString() ?? null,
+		version_skew: task.version_skew,
 		trouble: (endpoint && readStatusDetails(endpoint.details).trouble) ?? null,
 	};
+}
+
+/** A manager runs nothing: what its process for the task says of itself is what there is to say of the endpoint. */
+function withProcess(around: Surroundings): Surroundings {
+	const { endpoint, userEndpoint } = around;
+	if (endpoint === undefined || userEndpoint === undefined) return around;
+	const { details, heartbeat_period_ms } = userEndpoint;
+	return { ...around, endpoint: { ...endpoint, details, heartbeat_period_ms } };
 }
 
 function reasonOf(task: ExplainedTask, state: TaskState, movedMs: number, around: Surroundings): Reason {
@@ -90,7 +109,7 @@ function reasonOf(task: ExplainedTask, state: TaskState, movedMs: number, around
 				word: null,
 				sentence:
 					`It does not wait: it has been running on ${host} for ${age(movedMs)}.` +
-					(absent === undefined ? "" : ` ${absent.sentence} What runs there goes on.`),
+					(absent === undefined ? "" : ` ${absent.sentence}${afterwards(around)}`),
 			};
 		case "received":
 			return absent ?? onItsWay(task, movedMs, around);
@@ -101,8 +120,43 @@ function reasonOf(task: ExplainedTask, state: TaskState, movedMs: number, around
 	}
 }
 
+/** What an absence means for what runs. A process of the public interface is all that there is of it. */
+const afterwards = ({ userEndpoint }: Surroundings): string =>
+	userEndpoint?.native === false ? " What ran there may be lost with it." : " What runs there goes on.";
+
+/** Undefined while whoever runs it is there. */
+function absenceOf(around: Surroundings): Reason | undefined {
+	const { userEndpoint } = around;
+	if (userEndpoint?.online) return undefined;
+	return absenceOfEndpoint(around) ?? (userEndpoint && absenceOfProcess(userEndpoint, around));
+}
+
+function absenceOfProcess(process: ExplainedUserEndpoint, { endpoint, nowMs }: Surroundings): Reason {
+	const name = endpoint?.name;
+	const { start_error: error, asked_at: asked, last_seen_at: seen } = process;
+	if (error !== null)
+		return {
+			word: "user-endpoint-failed",
+			sentence: `Endpoint ${name} could not start the process for this task: ${error.split("\n")[0]}`,
+			...(asked && { sinceMs: asked.getTime() }),
+		};
+	if (asked !== null && (seen === null || seen < asked))
+		return {
+			word: "user-endpoint-starting",
+			sentence: `Endpoint ${name} was asked ${ageText(nowMs - asked.getTime())} ago to start the process for this task, which has not come up yet.`,
+			sinceMs: asked.getTime(),
+		};
+	return {
+		word: "user-endpoint-stopped",
+		sentence:
+			`Endpoint ${name} does not run the process for this task${seen === null ? "" : `, last heard of ${ageText(nowMs - seen.getTime())} ago`}; ` +
+			"it is asked to start it within two minutes.",
+		...(seen && { sinceMs: seen.getTime() }),
+	};
+}
+
 /** Undefined while the endpoint is there. */
-function absenceOf({ endpoint, online, nowMs }: Surroundings): Reason | undefined {
+function absenceOfEndpoint({ endpoint, online, nowMs }: Surroundings): Reason | undefined {
 	if (endpoint === undefined)
 		return { word: "endpoint-stopped", sentence: "Its endpoint has been deleted: nobody can run it. Cancel it." };
 	if (online) return undefined;

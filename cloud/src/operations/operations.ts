@@ -4,6 +4,7 @@
  * `@errand/proto/rest`. Routes only parse, call and reply.
  */
 import type {
+	AuthPolicyId,
 	EndpointId,
 	FileOutcome,
 	FunctionId,
@@ -19,9 +20,14 @@ import type {
 	AccountGroupSummary,
 	AgentAssignments,
 	AuditEntry,
+	AuthPolicy,
+	AuthProject,
 	accountGroupCreation,
 	administration,
 	agentPoll,
+	authPolicyChange,
+	authPolicyCreation,
+	authProjectCreation,
 	cancelled,
 	EndpointKey,
 	EndpointRegistered,
@@ -49,6 +55,7 @@ import type {
 	taskOutput,
 	transferReport,
 	transferSubmission,
+	UserEndpointSummary,
 } from "@errand/proto/rest";
 import type * as z from "zod";
 import type { Caller } from "../policy/caller.ts";
@@ -111,6 +118,9 @@ export interface Operations {
 	takeLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<Lease>;
 	releaseLease(caller: Caller, id: EndpointId, request: z.output<typeof leaseRequest>): Promise<void>;
 
+	/** Of a manager, the newest first: all for its owner and administrators, everybody else's own. */
+	listUserEndpoints(caller: Caller, id: EndpointId, request: PageRequest): Promise<Page<UserEndpointSummary>>;
+
 	/** Lets an account, or a group that the caller is in, submit there; again for the same: changes the limits. */
 	shareEndpoint(caller: Caller, id: EndpointId, input: z.output<typeof endpointSharing>): Promise<EndpointShare>;
 	listShares(caller: Caller, id: EndpointId): Promise<EndpointShare[]>;
@@ -131,6 +141,18 @@ export interface Operations {
 	): Promise<AccountGroupDocument>;
 	/** Everybody may leave; an administrator of the group may remove others. May be repeated. */
 	removeGroupMember(caller: Caller, group: string, account: string): Promise<void>;
+	/** What endpoints of the caller may ask of the logins of whoever submits to them. */
+	createAuthPolicy(caller: Caller, input: z.output<typeof authPolicyCreation>): Promise<AuthPolicy>;
+	getAuthPolicy(caller: Caller, id: AuthPolicyId): Promise<AuthPolicy>;
+	/** The caller's own, and those of projects that it administers. */
+	listAuthPolicies(caller: Caller, request: PageRequest): Promise<Page<AuthPolicy>>;
+	/** Counts within seconds. */
+	changeAuthPolicy(caller: Caller, id: AuthPolicyId, change: z.output<typeof authPolicyChange>): Promise<AuthPolicy>;
+	/** Refused while an endpoint is registered with it. */
+	deleteAuthPolicy(caller: Caller, id: AuthPolicyId): Promise<void>;
+	createAuthProject(caller: Caller, input: z.output<typeof authProjectCreation>): Promise<AuthProject>;
+	/** Those that the caller owns or administers; at most 1,000. */
+	listAuthProjects(caller: Caller): Promise<AuthProject[]>;
 	/** Makes an account an administrator of this cloud, or ends that; one always stays. */
 	setAdministrator(caller: Caller, account: string, change: z.output<typeof administration>): Promise<void>;
 	/** Who did what, newest first. */

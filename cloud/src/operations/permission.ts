@@ -3,6 +3,9 @@ import { Fault, type FaultCode } from "@errand/proto";
 import type { Caller } from "../policy/caller.ts";
 import { type Action, may, type Thing } from "../policy/policy.ts";
 
+const ofManager = (name: string): string =>
+	`Endpoint ${name} is a user endpoint: only the process that its manager endpoint starts may be it`;
+
 const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) => string] } = {
 	"function.register": ["FORBIDDEN", () => "an endpoint's key cannot register functions; log in as its owner"],
 	"function.read": ["FUNCTION_ACCESS_FORBIDDEN", (name) => `Unauthorized access to function ${name}`],
@@ -28,6 +31,13 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 		"ENDPOINT_ACCESS_FORBIDDEN",
 		(name) => `Whom endpoint ${name} is shared with is not yours to see`,
 	],
+	"user-endpoint.register": ["ENDPOINT_ACCESS_FORBIDDEN", ofManager],
+	"user-endpoint.lease": ["ENDPOINT_ACCESS_FORBIDDEN", ofManager],
+	"user-endpoint.list": ["ENDPOINT_ACCESS_FORBIDDEN", (name) => `Unauthorized access to endpoint ${name}`],
+	"user-endpoint.list-all": [
+		"ENDPOINT_ACCESS_FORBIDDEN",
+		(name) => `What endpoint ${name} runs for others is not yours to see`,
+	],
 	"account-group.create": ["FORBIDDEN", () => "an endpoint's key cannot make groups; log in as its owner"],
 	"account-group.list": ["FORBIDDEN", () => "an endpoint's key is in no group; log in as its owner"],
 	"account-group.read": ["AUTH_GROUP_NOT_FOUND", (name) => `You are in no group ${name}`],
@@ -38,6 +48,24 @@ const refusals: { readonly [A in Action]: readonly [FaultCode, (name: string) =>
 	],
 	"account.administer": ["FORBIDDEN", () => "Only an administrator may manage accounts; ask one."],
 	"audit.read": ["FORBIDDEN", () => "The audit log is for administrators of this cloud; ask one"],
+	"project.create": ["FORBIDDEN", () => "an endpoint's key cannot make projects; log in as its owner"],
+	"project.list": ["FORBIDDEN", () => "an endpoint's key has no projects; log in as its owner"],
+	"project.use": ["PROJECT_NOT_FOUND", (name) => `You administer no project ${name}`],
+	"policy.create": ["FORBIDDEN", () => "an endpoint's key cannot make authentication policies; log in as its owner"],
+	"policy.list": ["FORBIDDEN", () => "an endpoint's key has no authentication policies; log in as its owner"],
+	"policy.read": ["POLICY_NOT_FOUND", (name) => `You have no authentication policy ${name}`],
+	"policy.use": [
+		"SEMANTICALLY_INVALID",
+		(name) => `authentication_policy: you have no policy ${name}; errand policy list shows yours`,
+	],
+	"policy.change": [
+		"FORBIDDEN",
+		(name) => `Authentication policy ${name} is for its owner and the administrators of its project to change`,
+	],
+	"policy.delete": [
+		"FORBIDDEN",
+		(name) => `Authentication policy ${name} is for its owner and the administrators of its project to delete`,
+	],
 	"group.create": ["FORBIDDEN", () => "an endpoint's key cannot make task groups; log in as its owner"],
 	"group.submit": ["TASK_GROUP_ACCESS_FORBIDDEN", (name) => `Unauthorized access to task group ${name}`],
 	"group.follow": ["TASK_GROUP_NOT_FOUND", (name) => `Task group ${name} could not be resolved`],

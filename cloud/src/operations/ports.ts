@@ -30,6 +30,8 @@ export interface Ports {
 	readonly functions: FunctionCache;
 	readonly userEndpoints: UserEndpoints;
 	readonly keys: EndpointKeys;
+	/** This cloud, as endpoints reach it. */
+	readonly cloudUrl: string;
 	/** Where a key's credentials become tokens. */
 	readonly tokenEndpoint: string;
 	/** The rights that transfers give. */
@@ -37,3 +39,18 @@ export interface Ports {
 	readonly events: CloudEventBus;
 	readonly log: Log;
 }
+
+/** What user endpoints are started with: everything that is there before them. */
+export type UserEndpointPorts = Pick<
+	Ports,
+	| "database"
+	| "broker"
+	| "publisher"
+	| "dispatch"
+	| "recorder"
+	| "keys"
+	| "cloudUrl"
+	| "tokenEndpoint"
+	| "events"
+	| "log"
+>;

@@ -1,6 +1,7 @@
 /** Sharing an endpoint with accounts and groups, and taking it back. Also reading the audit log. */
 import { type AccountId, Fault, newId, parseId, type ShareId } from "@errand/proto";
-import type { EndpointRegistration, EndpointShare } from "@errand/proto/rest";
+import type { EndpointShare } from "@errand/proto/rest";
+import { type EndpointKind, endpointKindOf } from "../endpoint-kind.ts";
 import { lockAccountGroup } from "../store/account-groups.ts";
 import { auditEntries, insertAudit } from "../store/audit.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
@@ -35,12 +36,8 @@ export function shareOperations({ database, log }: Pick<Ports, "database" | "log
 					`endpoint ${row.name} runs everybody's tasks as themselves, as its identity mapping says: change that to let somebody in`,
 					{ args: [id] },
 				);
-			if (isOfOnePerson(row))
-				throw new Fault(
-					"SEMANTICALLY_INVALID",
-					`endpoint ${row.name} is one of Globus Compute, which without root takes tasks from its owner only: run Errand's there`,
-					{ args: [id] },
-				);
+			const alone = servesOwnerOnly[endpointKindOf(row.registration)];
+			if (alone !== undefined) throw new Fault("SEMANTICALLY_INVALID", `endpoint ${row.name} ${alone}`, { args: [id] });
 			const account = input.account === undefined ? undefined : await requireAccount(database, input.account);
 			// Whoever shares with a group is in it, so that groups cannot be guessed.
 			const group =
@@ -135,11 +132,12 @@ export function shareOperations({ database, log }: Pick<Ports, "database" | "log
 	};
 }
 
-/** A manager of the public interface starts processes for nobody but its owner, unless it maps identities. */
-function isOfOnePerson(row: EndpointRow): boolean {
-	const { metadata } = row.registration as Partial<EndpointRegistration>;
-	return metadata?.errand_protocol !== 1 && typeof metadata?.user_config_template === "string";
-}
+/** Of the kinds that let nobody else in unless they map identities: why not, and what to do. */
+const servesOwnerOnly: { readonly [K in EndpointKind]?: string } = {
+	"errand-manager":
+		"starts processes for its owner only: run it as root with an identity mapping, or share an endpoint without a template",
+	manager: "is one of Globus Compute, which without root takes tasks from its owner only: run Errand's there",
+};
 
 function toShare(row: ShareRow): EndpointShare {
 	return {

@@ -1,23 +1,24 @@
-/** What a manager of the public interface is told when a process for somebody is wanted. */
+/** What a manager is told when a process for somebody is wanted. */
+import type { StartUserEndpointCommand } from "@errand/proto";
 import type { AccountRow } from "../store/identity.ts";
 import type { UserEndpointRow } from "../store/user-endpoints.ts";
+import type { credentialsAt } from "./broker-places.ts";
 
-interface StartCommand {
-	readonly command: "cmd_start_endpoint";
-	readonly args: readonly string[];
-	readonly kwargs: Readonly<Record<string, unknown>>;
-	readonly globus_username: string;
-	readonly globus_effective_identity: string;
-	readonly globus_identity_set: readonly Readonly<Record<string, unknown>>[];
-}
+type OwnKey = StartUserEndpointCommand["kwargs"]["errand"];
 
-/** `place`: where the process takes tasks and leaves results, with its password. */
+/**
+ * `place`: where the process takes tasks and leaves results, with its password. `key`: for a process of ours, which
+ * registers by itself.
+ */
 export function startCommand(of: {
 	row: Pick<UserEndpointRow, "id" | "endpoint_id" | "config" | "runtime">;
 	account: Pick<AccountRow, "id" | "username" | "name" | "email">;
-	place: Readonly<Record<string, unknown>>;
-}): StartCommand {
-	const { row, account, place } = of;
+	place: ReturnType<typeof credentialsAt>;
+	key: OwnKey | undefined;
+}): Omit<StartUserEndpointCommand, "kwargs"> & {
+	kwargs: Omit<StartUserEndpointCommand["kwargs"], "errand"> & { errand?: OwnKey };
+} {
+	const { row, account, place, key } = of;
 	const { id, username, email } = account;
 	return {
 		command: "cmd_start_endpoint",
@@ -27,6 +28,7 @@ export function startCommand(of: {
 			user_opts: row.config,
 			user_runtime: row.runtime,
 			amqp_creds: place,
+			...(key && { errand: key }),
 		},
 		globus_username: username,
 		globus_effective_identity: id,

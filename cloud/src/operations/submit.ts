@@ -19,7 +19,7 @@ import {
 import type { Submitted, submission } from "@errand/proto/rest";
 import { Runtime } from "@errand/proto/wire";
 import type * as z from "zod";
-import { endpointKindOf } from "../endpoint-kind.ts";
+import { endpointKindOf, isOurs } from "../endpoint-kind.ts";
 import type { Caller } from "../policy/caller.ts";
 import { type Invitation, inImage } from "../policy/share.ts";
 import { stateWord } from "../results/documents.ts";
@@ -27,12 +27,14 @@ import { blobOfAccount, grantBlob } from "../store/blobs.ts";
 import { type EndpointRow, findEndpoint } from "../store/endpoints.ts";
 import { ensureGroup, type GroupRow } from "../store/groups.ts";
 import { type BlobRow, findSubmission, findTasks, type NewTask, type NewTasks } from "../store/tasks.ts";
+import { LoginCheck } from "./login-check.ts";
 import type { Operations } from "./operations.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
 import { withinQuota } from "./quota.ts";
 import { Recent } from "./recent.ts";
 import type { Standings } from "./standing.ts";
+import { skewsOf } from "./task-skew.ts";
 
 type SubmitOperations = Pick<Operations, "submit" | "retryTask">;
 type Input = z.output<typeof submission>;
@@ -61,6 +63,7 @@ interface Payload {
 export function submitOperations(ports: Ports, standings: Standings): SubmitOperations {
 	const { database, broker, blobs, dispatch, functions, userEndpoints, events } = ports;
 	const endpoints = new Recent<EndpointId, EndpointRow>(10_000, endpointLagMs);
+	const logins = new LoginCheck(ports);
 	/** A group's owner never changes, and its queue is there as long as the broker is. */
 	const groups = new Recent<TaskGroupId, GroupRow>(100_000, Number.POSITIVE_INFINITY);
 	events.on("broker:connected", () => groups.clear());
@@ -75,7 +78,9 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		if (row === undefined)
 			throw new Fault("ENDPOINT_NOT_FOUND", `Endpoint ${id} could not be resolved`, { args: [id] });
 		endpoints.set(id, row);
-		return { endpoint: row, invitation: await standings.permitEndpoint(caller, "endpoint.submit", row) };
+		const invitation = await standings.permitEndpoint(caller, "endpoint.submit", row);
+		await logins.require(caller, row);
+		return { endpoint: row, invitation };
 	}
 
 	async function requireFunctions(
@@ -192,13 +197,15 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const ids = Object.keys(input.tasks).map((fn) => fn.toLowerCase() as FunctionId);
 		await requireFunctions(caller, endpoint, invitation, ids);
 		const payloads = await toPayloads(caller, input.tasks);
-		if (endpointKindOf(endpoint.registration) !== "errand") await checkForPublicEndpoint(endpoint, payloads);
-		const userEndpoint = await userEndpoints.forSubmit(caller, endpoint, input);
+		if (!isOurs(endpointKindOf(endpoint.registration))) await checkForPublicEndpoint(endpoint, payloads);
+		const receiver = await userEndpoints.forSubmit(caller, endpoint, input);
 		const submissionKey = key === undefined ? null : submissionIdOf(caller, id, key);
 		let group =
 			groupOf(input) ?? (submissionKey === null ? newId<TaskGroupId>() : derivedId<TaskGroupId>(submissionKey, -1));
 		await groupFor(caller, group, input.create_queue === true);
+		const skews = skewsOf(endpoint, input, await functions.find(ids, "deleted too"));
 		const tasks: NewTask[] = payloads.map((payload, index) => ({
+			versionSkew: skews.get(payload.function) ?? null,
 			id: submissionKey === null ? newId<TaskId>() : derivedId<TaskId>(submissionKey, index),
 			...payload,
 		}));
@@ -206,7 +213,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group,
 			endpoint: id,
-			userEndpoint,
+			...receiver,
 			owner: caller.accountId,
 			resources: resourcesOf(input.resource_specification ?? null, invitation),
 			resultSerializers: input.result_serializers ?? (isPeer(input) ? peerResultSerializers : null),
@@ -226,7 +233,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 			if (earlier !== undefined) group = earlier.group;
 			await dispatch.publishAgain(tasks.map((task) => task.id));
 		}
-		return toSubmitted(id, group, input, tasks);
+		return toSubmitted(id, group, input, tasks, [...new Set(skews.values())]);
 	}
 
 	async function retryTask(caller: Caller, id: TaskId): Promise<TaskId> {
@@ -248,7 +255,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 		const request: NewTasks = {
 			group: row.group_id,
 			endpoint: row.endpoint_id,
-			userEndpoint: row.user_endpoint_id && (await userEndpoints.again(endpoint, row.user_endpoint_id)),
+			...(await userEndpoints.again(endpoint, row.user_endpoint_id)),
 			owner: row.owner_id,
 			resources: resourcesOf(row.resources, invitation),
 			resultSerializers: row.result_serializers,
@@ -257,6 +264,7 @@ export function submitOperations(ports: Ports, standings: Standings): SubmitOper
 			tasks: [
 				{
 					id: retry,
+					versionSkew: row.version_skew,
 					function: row.function_id,
 					payload: row.payload ?? new Uint8Array(),
 					blob: row.payload_blob && { sha256: row.payload_blob, sizeBytes: Number(row.payload_blob_bytes) },
@@ -340,12 +348,25 @@ function digestOf(input: Input): Uint8Array {
 	return hash.digest();
 }
 
-function toSubmitted(endpoint: EndpointId, group: TaskGroupId, input: Input, tasks: readonly NewTask[]): Submitted {
+function toSubmitted(
+	endpoint: EndpointId,
+	group: TaskGroupId,
+	input: Input,
+	tasks: readonly NewTask[],
+	warnings: readonly string[],
+): Submitted {
 	const byFunction: Record<string, string[]> = {};
 	let at = 0;
 	for (const [fn, texts] of Object.entries(input.tasks)) {
 		byFunction[fn.toLowerCase()] = tasks.slice(at, at + texts.length).map((task) => task.id);
 		at += texts.length;
 	}
-	return { request_id: newId<TaskId>(), task_group_id: group, endpoint_id: endpoint, tasks: byFunction };
+	return {
+		request_id: newId<TaskId>(),
+		task_group_id: group,
+		endpoint_id: endpoint,
+		tasks: byFunction,
+		...(warnings.length > 0 && { warnings: [...warnings] }),
+		...(warnings.length > 0 && isPeer(input) && { ha_warning: warnings.join("\n") }),
+	};
 }

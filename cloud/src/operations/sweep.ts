@@ -1,6 +1,6 @@
 /** What is done again and again in the background: asking again for what was not answered, and forgetting what is old. */
 import { retentionMs as defaultRetentionMs } from "@errand/proto";
-import { deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
+import { deleteOldKeys, deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
 import { overdueCancellations } from "../store/tasks.ts";
 import { deleteOldTransferAgents } from "../store/transfer-agents.ts";
 import { deleteOldTransfers } from "../store/transfers.ts";
@@ -29,10 +29,10 @@ export function openSweeper(
 
 	async function askAgain(): Promise<void> {
 		const overdue = await overdueCancellations(database, cancelAgainMs, 10 * rowsPerStatement);
-		for (const [endpoint, rows] of Map.groupBy(overdue, (row) => row.endpoint_id))
+		for (const [daemon, rows] of Map.groupBy(overdue, (row) => row.daemon_id))
 			await askToCancel(
 				ports,
-				endpoint,
+				daemon,
 				rows.map((row) => row.id),
 			);
 	}
@@ -45,6 +45,8 @@ export function openSweeper(
 		await deleteOldTraces(database, before);
 		await deleteOldTransfers(database, before, rowsPerStatement);
 		await deleteOldTransferAgents(database, before);
+		await deleteOldKeys(database, before);
+		await ports.userEndpoints.forget(before);
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));
 		// The bytes go while the rows are locked: whoever stores the same value again waits, and sees that they are gone.
 		const orphans = await database.transaction(async (session) => {

@@ -600,7 +600,7 @@ test("unknown and deleted functions are refused by name; tasks keep the name", a
 	expect((await cloud.operations.listFunctions(home.caller, { limit: 5 })).items).toEqual([]);
 });
 
-test("what is past its time is forgotten, with its output and the values that only it named", async () => {
+test("GC-1: a result is kept for two weeks; then it is forgotten, with its output and the values that only it named", async () => {
 	const home = await settle(cloud);
 	const text = "11\n1".repeat(10);
 	await cloud.operations.putBlob(home.caller, digest(text), bytes(text), undefined);
@@ -615,9 +615,12 @@ test("what is past its time is forgotten, with its output and the values that on
 	const told = nextResults(1);
 	await cloud.bus.results(home.endpoint, [success(id, "11\n1")]);
 	await told;
-	await cloud.sweep(new Date(Date.now() + 13 * 24 * 3_600_000));
+	const twoWeeksMs = 14 * 24 * 3_600_000;
+	const marginMs = 60_000;
+	await cloud.sweep(new Date(Date.now() + twoWeeksMs - marginMs));
 	expect((await cloud.operations.getTask(home.caller, id)).state).toBe("success");
-	await cloud.sweep(new Date(Date.now() + 15 * 24 * 3_600_000));
+	expect((await cloud.operations.getPublicTask(home.caller, id)).result).toBe("11\n1");
+	await cloud.sweep(new Date(Date.now() + twoWeeksMs + marginMs));
 	expect(await codeOf(cloud.operations.getTask(home.caller, id))).toBe("TASK_NOT_FOUND");
 	expect(await codeOf(cloud.operations.getBlob(home.caller, digest(text)))).toBe("BLOB_NOT_FOUND");
 	expect((await cloud.operations.getTask(home.caller, kept.ids[0] as TaskId)).state).toBe("received");

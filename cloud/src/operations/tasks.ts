@@ -17,12 +17,13 @@ import { ensureGroup, findGroup } from "../store/groups.ts";
 import { readOutput } from "../store/reports.ts";
 import { resultsAfter } from "../store/results.ts";
 import { findTasks, searchTasks, type TaskRow, tasksOfGroup, type WholeTaskRow } from "../store/tasks.ts";
-import { isOnline } from "./endpoints.ts";
+import { findUserEndpoint } from "../store/user-endpoints.ts";
 import { explain } from "./explain.ts";
 import type { Operations, PublicTaskDocument } from "./operations.ts";
 import { cursorOf, partsOf, toPage } from "./paging.ts";
 import { permit } from "./permission.ts";
 import type { Ports } from "./ports.ts";
+import { isOnline } from "./presence.ts";
 
 type Transition = TaskDocument["transitions"][number];
 
@@ -103,7 +104,14 @@ export function taskOperations({ database, broker, blobs }: Ports): TaskOperatio
 			const row = await find(caller, id);
 			const endpoint = await findEndpoint(database, row.endpoint_id);
 			const nowMs = Date.now();
-			return explain(row, { endpoint, online: endpoint !== undefined && isOnline(endpoint, nowMs), nowMs });
+			// An endpoint from before managers is its own user endpoint, and has no row of that kind.
+			const own = row.user_endpoint_id === null ? undefined : await findUserEndpoint(database, row.user_endpoint_id);
+			return explain(row, {
+				endpoint,
+				online: endpoint !== undefined && isOnline(endpoint, nowMs),
+				...(own && { userEndpoint: { ...own, online: isOnline(own, nowMs) } }),
+				nowMs,
+			});
 		},
 
 		async listTasks(caller, filter) {
@@ -258,6 +266,7 @@ function toDocument(row: WholeTaskRow): TaskDocument {
 	return {
 		...toSummary(row),
 		resources: row.resources,
+		version_skew: row.version_skew,
 		transitions: transitionsOf(row),
 		execution: row.execution,
 		failure: row.failure,

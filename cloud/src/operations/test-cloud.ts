@@ -174,8 +174,9 @@ export class FakeBus implements MessagePublisher, MessageSource {
 		await this.taken(this.sent.at(-1) as Message);
 	}
 
-	async heartbeat(endpoint: EndpointId, state: Record<string, unknown>): Promise<void> {
-		const body = encodeMessage("ep_status_report", { endpoint_id: endpoint, global_state: state, task_statuses: {} });
+	/** `about`: whom it is about, when that is not the sender. Resolves when the cloud has taken or refused it. */
+	async heartbeat(endpoint: EndpointId, state: Record<string, unknown>, about = endpoint): Promise<void> {
+		const body = encodeMessage("ep_status_report", { endpoint_id: about, global_state: state, task_statuses: {} });
 		await this.publish(exchanges.heartbeats, routingKey(endpoint, "heartbeats"), body, {
 			contentType: contentTypes.json,
 		});
@@ -215,6 +216,20 @@ export class FakeBroker implements Broker {
 	async close(): Promise<void> {}
 }
 
+/** One key each, as identity has them. */
+class FakeKeys {
+	readonly clientIds = new Map<EndpointId, string>();
+
+	async createEndpointKey(endpoint: EndpointId): Promise<{ clientId: string; clientSecret: string }> {
+		const clientId = newId<AccountId>();
+		this.clientIds.set(endpoint, clientId);
+		return { clientId, clientSecret: "once" };
+	}
+	async deleteEndpointKey(endpoint: EndpointId): Promise<void> {
+		this.clientIds.delete(endpoint);
+	}
+}
+
 export interface TestDatabase {
 	readonly url: string;
 	readonly directory: string;
@@ -243,6 +258,7 @@ export interface TestCloud {
 	readonly operations: Operations;
 	readonly bus: FakeBus;
 	readonly broker: FakeBroker;
+	readonly keys: FakeKeys;
 	readonly events: CloudEventBus;
 	readonly database: Database;
 	readonly sweep: (now: Date) => Promise<void>;
@@ -266,25 +282,25 @@ export async function openTestCloud(
 	const elsewhere = await openElsewhere({ ...common, processes: () => dispatch.processes });
 	const recorder = openRecorder({ ...common, tellOthers: (groups) => elsewhere.tellOthers(groups) });
 	const intake = await openIntake({ ...common, source: bus, recorder });
-	const userEndpoints = openUserEndpoints({ ...common, broker, dispatch, recorder });
-	const ports = {
+	const keys = new FakeKeys();
+	const behind = {
 		...common,
-		userEndpoints,
 		capabilities: new Capabilities(Buffer.alloc(32, 1)),
 		broker,
 		dispatch,
 		recorder,
+		keys,
+		cloudUrl: "http://localhost:5000",
 		tokenEndpoint: "http://localhost:5000/v2/oauth2/token",
-		keys: {
-			createEndpointKey: async () => ({ clientId: newId<AccountId>(), clientSecret: "once" }),
-			deleteEndpointKey: async () => undefined,
-		},
 	};
+	const userEndpoints = openUserEndpoints(behind);
+	const ports = { ...behind, userEndpoints };
 	const sweeper = openSweeper(ports);
 	return {
 		operations: createOperations(ports),
 		bus,
 		broker,
+		keys,
 		events,
 		database,
 		sweep: (now) => sweeper.sweep(now),

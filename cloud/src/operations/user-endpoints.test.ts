@@ -13,6 +13,7 @@ import {
 } from "@errand/proto";
 import { beforeEach, expect, test } from "vitest";
 import type { Caller } from "../policy/caller.ts";
+import { findUserEndpoint } from "../store/user-endpoints.ts";
 import { account, cloudEachTest, packedArguments, type TestCloud } from "./test-cloud.ts";
 
 let cloud: TestCloud;
@@ -133,6 +134,18 @@ test("submits that come together wait for one start", async () => {
 	expect(commands()).toHaveLength(1);
 });
 
+test("an earlier process of that name that still ends what it runs is waited for", async () => {
+	const submitted = submit();
+	const userEndpoint = await asked(1);
+	const says = "Another instance of this endpoint is running.  (Perhaps on another login node?)  Refusing to start.";
+	await cloud.bus.heartbeat(userEndpoint, { error: says, heartbeat_period: 3 });
+	await expect.poll(async () => (await findUserEndpoint(cloud.database, userEndpoint))?.start_error).toBeNull();
+	await checkIn(userEndpoint);
+	const [task] = (await submitted).tasks[fn] as [TaskId];
+	await answer(userEndpoint, task, "11\n3");
+	expect(await stateOf(task)).toBe("success");
+});
+
 test("GC-9: what the manager says of a failed start is the submit's error, and nothing is recorded", async () => {
 	const submitted = submit({ workers: "many" });
 	submitted.catch(() => undefined);
@@ -231,7 +244,8 @@ test("HQ-8: a task whose process is lost again and again is given up, with a sen
 	const { userEndpoint, task } = await started();
 	for (let losses = 1; losses <= 3; losses++) {
 		await cloud.database.query(
-			"update user_endpoints set last_seen_at = now() - interval '1 hour', asked_at = now() - interval '2 hours'",
+			`update user_endpoints set last_seen_at = now() - interval '1 hour', asked_at = now() - interval '2 hours',
+				heartbeat_period_ms = 1`,
 		);
 		await cloud.sweep(new Date());
 		await asked(1 + losses);

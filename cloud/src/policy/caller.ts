@@ -1,4 +1,5 @@
 import type { AccountId, EndpointId } from "@errand/proto";
+import type { Login } from "./login.ts";
 
 /** Who makes a request, as its verified token says. */
 export interface Caller {
@@ -14,4 +15,6 @@ export interface Caller {
 	readonly scopes: ReadonlySet<string>;
 	/** Unix milliseconds. */
 	readonly tokenExpiresAtMs: number;
+	/** An endpoint's key has none. */
+	readonly login?: Login;
 }

@@ -56,6 +56,10 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"endpoint.share": ["owner", "endpointAdmin"],
 	"endpoint.unshare": ["owner", "admin", "operator", "endpointAdmin"],
 	"endpoint.clear": ["owner", "admin", "operator", "endpointAdmin"],
+	"user-endpoint.register": ["key"],
+	"user-endpoint.lease": ["key"],
+	"user-endpoint.list": ["owner", "admin", "operator", "endpointAdmin"],
+	"user-endpoint.list-all": ["owner", "admin", "operator", "endpointAdmin"],
 	"account-group.create": accounts,
 	"account-group.list": accounts,
 	"account-group.read": ["admin", "operator"],
@@ -63,6 +67,15 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"account-group.leave": ["admin", "operator"],
 	"account.administer": ["admin", "operator"],
 	"audit.read": ["admin", "operator"],
+	"project.create": accounts,
+	"project.list": accounts,
+	"project.use": [],
+	"policy.create": accounts,
+	"policy.list": accounts,
+	"policy.read": ["owner", "admin", "operator"],
+	"policy.use": ["owner", "key", "otherKey", "adminsKey"],
+	"policy.change": ["owner"],
+	"policy.delete": ["owner", "admin", "operator"],
 	"group.create": accounts,
 	"group.submit": ["owner"],
 	"group.follow": ["owner", "admin", "operator"],
@@ -89,9 +102,19 @@ describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action
 	});
 });
 
+interface Door {
+	readonly thing: Partial<Thing>;
+	readonly opens: readonly Action[];
+	/** To endpoints' keys too. */
+	readonly opensToKeys?: readonly Action[];
+}
+
 /** What else lets somebody in: the fact, and to what it opens the door for every account. */
-const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readonly opens: readonly Action[] } } = {
-	"is public": { thing: { public: true }, opens: ["function.read", "function.use", "endpoint.read"] },
+const doors: { readonly [fact: string]: Door } = {
+	"is public": {
+		thing: { public: true },
+		opens: ["function.read", "function.use", "endpoint.read", "user-endpoint.list"],
+	},
 	"is for a group that they are in": {
 		thing: { membership: "member" },
 		opens: ["function.read", "function.use", "account-group.read"],
@@ -102,16 +125,22 @@ const doors: { readonly [fact: string]: { readonly thing: Partial<Thing>; readon
 	},
 	"is shared with them": {
 		thing: { guest: true },
-		opens: ["endpoint.read", "endpoint.submit", "collection.read", "collection.write"],
+		opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list", "collection.read", "collection.write"],
 	},
-	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit"] },
+	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list"] },
+	"belongs to a project that they administer": {
+		thing: { projectAdmin: true },
+		opens: ["project.use", "policy.read", "policy.use", "policy.change", "policy.delete"],
+		opensToKeys: ["policy.use"],
+	},
 	"was lent to them": { thing: { lent: true }, opens: ["function.use"] },
 };
 
-describe.each(Object.entries(doors))("NEW-21: what %s", (_fact, { thing, opens }) => {
+describe.each(Object.entries(doors))("NEW-21: what %s", (_fact, { thing, opens, opensToKeys = [] }) => {
 	describe.each(Object.keys(allowed) as Action[])("%s", (action) => {
 		test.each(everybody)("by %s", (who) => {
-			const expected = table[action].includes(who) || (opens.includes(action) && !keys.includes(who));
+			const opened = (keys.includes(who) ? opensToKeys : opens).includes(action);
+			const expected = table[action].includes(who) || opened;
 			expect(may(callers[who], action, { ownerId: ann, endpointId: mine, adminIds: [cyd], ...thing })).toBe(expected);
 		});
 	});

@@ -33,6 +33,10 @@ export type Relation =
 	| "guest"
 	/** An account, and the endpoint runs each identity's tasks in processes of that identity's own. */
 	| "mapped"
+	/** An account that administers the project that the policy belongs to, or the project itself. */
+	| "project-admin"
+	/** An endpoint's key of an account that may manage the policy: it acts for that account when it registers. */
+	| "managers-key"
 	/** A function that its owner listed when sharing an endpoint of theirs with this account, used there. */
 	| "lent";
 
@@ -55,6 +59,12 @@ export const allowed = {
 	// Also what guests have submitted: it is in the way of whoever deletes the endpoint.
 	"endpoint.clear": ["owner", "endpoint-admin", "admin"],
 	"endpoint.unshare": ["owner", "endpoint-admin", "admin"],
+	// Not its owner: who has the owner's token need not be a process of the owner's account at that machine.
+	"user-endpoint.register": ["own-endpoint"],
+	"user-endpoint.lease": ["own-endpoint"],
+	// Of one endpoint. Those that may list, and not all, are told of their own.
+	"user-endpoint.list": ["owner", "endpoint-admin", "public", "guest", "mapped", "admin"],
+	"user-endpoint.list-all": ["owner", "endpoint-admin", "admin"],
 	"account-group.create": ["account"],
 	"account-group.list": ["account"],
 	"account-group.read": ["member", "admin"],
@@ -62,6 +72,17 @@ export const allowed = {
 	"account-group.leave": ["self", "group-admin", "admin"],
 	"account.administer": ["admin"],
 	"audit.read": ["admin"],
+	"project.create": ["account"],
+	"project.list": ["account"],
+	"project.use": ["project-admin"],
+	"policy.create": ["account"],
+	"policy.list": ["account"],
+	"policy.read": ["owner", "project-admin", "admin"],
+	// Registering an endpoint with it.
+	"policy.use": ["owner", "project-admin", "managers-key"],
+	// Not the cloud's administrators: nobody else loosens what an owner relies on.
+	"policy.change": ["owner", "project-admin"],
+	"policy.delete": ["owner", "project-admin", "admin"],
 	"group.create": ["account"],
 	"group.submit": ["owner"],
 	"group.follow": ["owner", "admin"],
@@ -105,6 +126,8 @@ export interface Thing {
 	/** The endpoint maps identities to processes of their own. */
 	readonly mapped?: boolean;
 	readonly lent?: boolean;
+	/** The caller's account administers the project that the thing is, or belongs to. */
+	readonly projectAdmin?: boolean;
 }
 
 const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boolean } = {
@@ -122,6 +145,9 @@ const holds: { readonly [R in Relation]: (caller: Caller, thing: Thing) => boole
 	"endpoint-admin": (caller, thing) => caller.kind === "account" && thing.adminIds?.includes(caller.accountId) === true,
 	guest: (caller, thing) => caller.kind === "account" && thing.guest === true,
 	mapped: (caller, thing) => caller.kind === "account" && thing.mapped === true,
+	"project-admin": (caller, thing) => caller.kind === "account" && thing.projectAdmin === true,
+	"managers-key": (caller, thing) =>
+		caller.kind === "endpoint" && (thing.ownerId === caller.accountId || thing.projectAdmin === true),
 	lent: (caller, thing) => caller.kind === "account" && thing.lent === true,
 };
 

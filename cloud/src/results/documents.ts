@@ -54,11 +54,17 @@ function fromWireExecution(execution: Execution): ExecutionDocument {
 		manager_id: execution.managerId,
 		worker_pid: execution.workerPid,
 		runtime_version: execution.runtimeVersion,
-		started_at_ms: execution.startedAtUs / 1000,
-		finished_at_ms: execution.finishedAtUs / 1000,
+		started_at_ms: timeMs(execution.startedAtUs / 1000),
+		finished_at_ms: timeMs(execution.finishedAtUs / 1000),
 		losses: execution.losses,
 	};
 }
+
+/** What a clock can say; 0 for anything else that an endpoint may claim. */
+const timeMs = (value: number): number => (Math.abs(value) <= 8.64e15 ? value : 0);
+
+/** A count that can be kept, of whatever a number an endpoint claims. */
+const bytesOf = (value: number): number => (value > 0 ? Math.min(Math.trunc(value), Number.MAX_SAFE_INTEGER) : 0);
 
 /** A result of our daemon. Throws a RangeError when the task's id is not one. */
 export function endingOfResult(result: Result, endpoint: EndpointId): Ending {
@@ -76,27 +82,29 @@ export function endingOfResult(result: Result, endpoint: EndpointId): Ending {
 		state: taskStateToWire[final],
 		value: outcome.case === "value" ? outcome.value : null,
 		blob:
-			outcome.case === "valueReference" ? { sha256: outcome.value.sha256, sizeBytes: outcome.value.sizeBytes } : null,
+			outcome.case === "valueReference"
+				? { sha256: outcome.value.sha256, sizeBytes: bytesOf(outcome.value.sizeBytes) }
+				: null,
 		failure:
 			final === "cancelled" && failure === null ? failureDocument("CANCELLED", "the task was cancelled") : failure,
 		execution: result.execution === undefined ? null : fromWireExecution(result.execution),
-		stdoutBytes: Math.max(0, Math.trunc(result.stdoutBytes)),
-		stderrBytes: Math.max(0, Math.trunc(result.stderrBytes)),
+		stdoutBytes: bytesOf(result.stdoutBytes),
+		stderrBytes: bytesOf(result.stderrBytes),
 		actor: "endpoint",
 	};
 }
 
-const codesOfPublicInterface: { readonly [Code in string]: FaultCode } = {
-	MaxResultSizeExceeded: "RESULT_TOO_LARGE",
-	FUNCTION_NOT_ALLOWED: "FUNCTION_NOT_PERMITTED",
-	CouldNotExecuteUserTaskError: "FUNCTION_NOT_LOADED",
-};
+const codesOfPublicInterface: ReadonlyMap<string, FaultCode> = new Map([
+	["MaxResultSizeExceeded", "RESULT_TOO_LARGE"],
+	["FUNCTION_NOT_ALLOWED", "FUNCTION_NOT_PERMITTED"],
+	["CouldNotExecuteUserTaskError", "FUNCTION_NOT_LOADED"],
+]);
 
 /** A `result` message of an endpoint that speaks only the public interface. */
 export function endingOfMessage(message: Message<"result">, endpoint: EndpointId): Ending {
 	const error = message.error_details ?? null;
 	const atMs = (state: string): number =>
-		(message.task_statuses?.find((status) => status.state === state)?.timestamp ?? 0) / 1e6;
+		timeMs((message.task_statuses?.find((status) => status.state === state)?.timestamp ?? 0) / 1e6);
 	const python = message.details?.python_version;
 	return {
 		id: message.task_id as TaskId,
@@ -107,7 +115,7 @@ export function endingOfMessage(message: Message<"result">, endpoint: EndpointId
 		failure:
 			error === null
 				? null
-				: failureDocument(codesOfPublicInterface[error.code] ?? "FUNCTION_FAILED", error.user_message, {
+				: failureDocument(codesOfPublicInterface.get(error.code) ?? "FUNCTION_FAILED", error.user_message, {
 						name: error.code,
 						stack: message.data,
 					}),

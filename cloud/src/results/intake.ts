@@ -61,27 +61,49 @@ export async function openIntake(ports: {
 			const latest = new Map(items.map((item) => [item.endpoint, item]));
 			const endpoints = await recordHeartbeats(database, [...latest.values()]);
 			const others = [...latest.values()].filter((item) => !endpoints.has(item.endpoint));
-			if (others.length > 0) await recordUserHeartbeats(database, others);
+			if (others.length === 0) return;
+			const userEndpoints = await recordUserHeartbeats(database, others);
+			for (const { endpoint } of others)
+				if (!userEndpoints.has(endpoint))
+					log.warn({ endpoint }, "left out a heartbeat of an endpoint that there is not");
 		},
 	);
 
 	const handlers: { readonly [Q in Queue]: (delivery: Delivery, endpoint: EndpointId) => Promise<void> } = {
-		results: (delivery, endpoint) => recorder.record(decodeResults(delivery, endpoint), delivery.redelivered),
+		async results(delivery, endpoint) {
+			const { endings, wrong } = decodeResults(delivery, endpoint);
+			await recorder.record(endings, delivery.redelivered);
+			// Its neighbours do not make up for it, nor it for them.
+			if (wrong > 0)
+				throw new RangeError(`${wrong} of ${wrong + endings.length} results name no task: an id has 16 bytes`);
+		},
 		reports: (delivery, endpoint) =>
 			reports.take(decode(() => fromBinary(ReportBatchSchema, delivery.body)).reports, endpoint),
 		async heartbeats(delivery, endpoint) {
 			const { endpoint_id: claimed, global_state: state } = decode(() =>
 				decodeMessage("ep_status_report", delivery.body),
 			);
-			if (claimed !== endpoint) throw new RangeError(`a heartbeat of endpoint ${claimed}`);
+			const about = claimed === endpoint ? endpoint : await ofManager(endpoint, claimed, state);
 			// An error text is about one start that failed; under a manager's own id it says nothing about the manager.
 			if (typeof state.error === "string") {
-				log.warn({ endpoint, error: state.error }, "an endpoint reports a fault");
-				await recordStartError(database, endpoint, state.error.slice(0, startErrorCharacters));
+				log.warn({ endpoint: about, error: state.error }, "an endpoint reports a fault");
+				if (about === endpoint) await recordStartError(database, endpoint, startErrorOf(state.error));
 			} else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
-			events.emit("endpoint:heartbeat", { endpoint, state });
+			events.emit("endpoint:heartbeat", { endpoint: about, state });
 		},
 	};
+
+	/** A manager of ours may say of its own user endpoints that they failed to start, and nothing else. */
+	async function ofManager(manager: EndpointId, claimed: string, state: { error?: unknown }): Promise<EndpointId> {
+		const id = parseId<EndpointId>(claimed);
+		if (
+			id === undefined ||
+			typeof state.error !== "string" ||
+			!(await recordStartError(database, id, startErrorOf(state.error), manager))
+		)
+			throw new RangeError(`a heartbeat of endpoint ${claimed}`);
+		return id;
+	}
 
 	async function handle(queue: Queue, delivery: Delivery): Promise<void> {
 		const id = delivery.routingKey.slice(0, delivery.routingKey.indexOf("."));
@@ -96,7 +118,7 @@ export async function openIntake(ports: {
 				delivery.reject(true);
 				return;
 			}
-			const reason = cause instanceof Error ? cause.message : String(cause);
+			const reason = (cause instanceof Error ? cause.message : String(cause)).slice(0, reasonCharacters);
 			// What is wrong with the message does not get better; what is wrong with us may, once.
 			const again = !(cause instanceof RangeError) && !delivery.redelivered;
 			log[again ? "warn" : "error"]({ queue, endpoint: id, reason, again }, "could not take a message");
@@ -134,22 +156,41 @@ function decode<T>(work: () => T): T {
 	}
 }
 
-function decodeResults(delivery: Delivery, endpoint: EndpointId): Ending[] {
-	return decode(() =>
-		delivery.properties.contentType === contentTypes.resultBatch
-			? fromBinary(ResultBatchSchema, delivery.body).results.map((result) => endingOfResult(result, endpoint))
-			: [endingOfMessage(decodeMessage("result", delivery.body), endpoint)],
-	);
+/** `wrong`: how many results of the batch name no task; the others hold. */
+function decodeResults(delivery: Delivery, endpoint: EndpointId): { endings: Ending[]; wrong: number } {
+	return decode(() => {
+		if (delivery.properties.contentType !== contentTypes.resultBatch)
+			return { endings: [endingOfMessage(decodeMessage("result", delivery.body), endpoint)], wrong: 0 };
+		const { results } = fromBinary(ResultBatchSchema, delivery.body);
+		const named = results.filter((result) => result.taskId.length === taskIdBytes);
+		return {
+			endings: named.map((result) => endingOfResult(result, endpoint)),
+			wrong: results.length - named.length,
+		};
+	});
 }
 
+const taskIdBytes = 16;
+/** Foreign bytes are in it, and it is for a log line. */
+const reasonCharacters = 1_000;
 /** Of a start's fault; it is for people. */
 const startErrorCharacters = 8_000;
+const startErrorOf = (error: string): string => error.slice(0, startErrorCharacters);
 const defaultPeriodS = 30;
 /** It is kept, and told with every list of endpoints; one with as many blocks and demands as are told has some 150 KiB. */
 const stateLimitBytes = 256 * 1024;
+/** The database goes down by recursion, and so does whoever shows it. */
+const stateLimitDepth = 64;
+
+function isDeeper(value: unknown, levels: number): boolean {
+	if (typeof value !== "object" || value === null) return false;
+	return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}
 
 function toHeartbeat(endpoint: EndpointId, state: Record<string, unknown>): Heartbeat {
 	const period = typeof state.heartbeat_period === "number" ? state.heartbeat_period : defaultPeriodS;
+	if (isDeeper(state, stateLimitDepth))
+		throw new RangeError(`a heartbeat's state is nested more than ${stateLimitDepth} levels deep`);
 	if (Buffer.byteLength(JSON.stringify(state)) > stateLimitBytes)
 		throw new RangeError(`a heartbeat's state has more than ${stateLimitBytes} bytes`);
 	const periodMs = Math.round(Math.min(Math.max(period, 0), 86_400) * 1000);

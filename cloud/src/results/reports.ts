@@ -42,26 +42,42 @@ const streamWords: { readonly [Stream in OutputStream]?: "stdout" | "stderr" } =
 	[OutputStream.STDERR]: "stderr",
 };
 const decoder = new TextDecoder();
+/** Of those that a log line is about. */
+const tasksNamed = 5;
 
 export function openReports(ports: { database: Database; events: CloudEventBus; log: Log }): {
 	/** Resolves when they are durable and told; of tasks that are not this endpoint's nothing is taken. */
 	take(reports: readonly Report[], endpoint: EndpointId): Promise<void>;
 } {
-	const { database, events } = ports;
+	const { database, events, log } = ports;
 	const batches = naturalBatches(
 		{ limit: 500, weigh: (piece: Piece) => piece.reports.length, concurrency: 1 },
 		async (pieces) => {
 			const reports = pieces.flatMap(({ reports, endpoint }) =>
 				reports.map((report) => ({ report, endpoint, task: idFromBytes<TaskId>(report.taskId) })),
 			);
-			const told = [...(await takeStates(reports)), ...(await takeOutputAndProgress(reports))];
+			const foreign = new Map<EndpointId, Set<TaskId>>();
+			const told = [...(await takeStates(reports, foreign)), ...(await takeOutputAndProgress(reports, foreign))];
+			for (const [endpoint, tasks] of foreign)
+				log.warn(
+					{ endpoint, tasks: [...tasks].slice(0, tasksNamed), count: tasks.size },
+					"left out reports of tasks that are not this endpoint's",
+				);
 			for (const { frame } of told) events.emit("task:reported", { group: frame.group as never, frame });
 		},
 	);
 
 	type Item = { report: Report; endpoint: EndpointId; task: TaskId };
 
-	async function takeStates(items: readonly Item[]): Promise<Told[]> {
+	/** Tasks that an endpoint has told of and that are not its own, or that there are not. */
+	type Foreign = Map<EndpointId, Set<TaskId>>;
+
+	function note(foreign: Foreign, { endpoint, task }: Item): void {
+		const tasks = foreign.get(endpoint) ?? new Set();
+		foreign.set(endpoint, tasks.add(task));
+	}
+
+	async function takeStates(items: readonly Item[], foreign: Foreign): Promise<Told[]> {
 		const changes = items.filter((item) => item.report.event.case === "state");
 		if (changes.length === 0) return [];
 		return await database.transaction(async (session) => {
@@ -72,6 +88,7 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 			const moves: Moves[] = [];
 			for (const [task, some] of Map.groupBy(changes, (item) => item.task)) {
 				const row = rows.get(task);
+				for (const item of some) if (item.endpoint !== row?.sender_id) note(foreign, item);
 				if (row === undefined || row.finished) continue;
 				const steps = legalSteps(row, some);
 				if (steps.length === 0) continue;
@@ -97,7 +114,7 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 		});
 	}
 
-	async function takeOutputAndProgress(items: readonly Item[]): Promise<Told[]> {
+	async function takeOutputAndProgress(items: readonly Item[], foreign: Foreign): Promise<Told[]> {
 		const others = items.filter((item) => item.report.event.case === "output" || item.report.event.case === "progress");
 		if (others.length === 0) return [];
 		const rows = new Map(
@@ -105,9 +122,13 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 		);
 		const chunks: OutputRow[] = [];
 		const told: Told[] = [];
-		for (const { report, endpoint, task } of others) {
+		for (const item of others) {
+			const { report, endpoint, task } = item;
 			const row = rows.get(task);
-			if (row?.endpoint_id !== endpoint) continue;
+			if (row?.sender_id !== endpoint) {
+				note(foreign, item);
+				continue;
+			}
 			if (report.event.case === "output") {
 				const chunk = toChunk(task, report.event.value);
 				if (chunk !== undefined) chunks.push(chunk);
@@ -146,9 +167,10 @@ export function openReports(ports: { database: Database; events: CloudEventBus; 
 
 	return {
 		async take(reports, endpoint) {
-			for (const { taskId } of reports)
-				if (taskId.length !== 16) throw new RangeError("a report's task id has 16 bytes");
-			if (reports.length > 0) await batches.add({ reports, endpoint });
+			const named = reports.filter(({ taskId }) => taskId.length === 16);
+			if (named.length > 0) await batches.add({ reports: named, endpoint });
+			const wrong = reports.length - named.length;
+			if (wrong > 0) throw new RangeError(`${wrong} of ${reports.length} reports name no task: an id has 16 bytes`);
 		},
 	};
 }
@@ -165,13 +187,13 @@ interface Step {
  * out. A final state is never reported: the result says it.
  */
 function legalSteps(
-	row: Pick<ReportedTask, "state" | "endpoint_id">,
+	row: Pick<ReportedTask, "state" | "sender_id">,
 	items: readonly { report: Report; endpoint: EndpointId }[],
 ): Step[] {
 	const steps: Step[] = [];
 	let at = stateWord(row.state);
 	for (const { report, endpoint } of items) {
-		if (endpoint !== row.endpoint_id || report.event.case !== "state") continue;
+		if (endpoint !== row.sender_id || report.event.case !== "state") continue;
 		const change = report.event.value;
 		const to = taskStateFromWire(change.state);
 		if (to === undefined || isFinal(to) || !mayFollow(at, to)) continue;

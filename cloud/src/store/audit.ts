@@ -15,7 +15,7 @@ export interface AuditRow {
 	details: Record<string, unknown>;
 }
 
-/** What is written down. Reading is not, nor submitting: each task says itself whose it is. */
+/** What is written down. Reading is not, nor submitting (each task says itself whose it is), but for logins that a policy refused. */
 export type AuditAction =
 	| "account.create"
 	| "account.admin"
@@ -31,6 +31,11 @@ export type AuditAction =
 	| "endpoint.share"
 	| "endpoint.unshare"
 	| "transfer.create"
+	| "project.create"
+	| "policy.create"
+	| "policy.change"
+	| "policy.delete"
+	| "policy.refuse"
 	| "group.create"
 	| "group.member"
 	| "group.remove"

@@ -35,7 +35,7 @@ export async function blobOfAccount(
 	return rows[0] && Number(rows[0].size_bytes);
 }
 
-/** Size of a blob that a task of this endpoint has as argument or result, or that the endpoint itself stored. */
+/** Size of a blob that a task of this endpoint, or user endpoint, has as argument or result, or that the endpoint itself stored. */
 export async function blobOfEndpoint(
 	session: Session,
 	endpoint: EndpointId,
@@ -44,8 +44,8 @@ export async function blobOfEndpoint(
 	const { rows } = await session.query<{ size_bytes: bigint }>(
 		`select b.size_bytes from blobs b where b.sha256 = $2 and (
 			exists (select from blob_grants g where g.account_id = $1 and g.sha256 = $2)
-			or exists (select from tasks t where t.payload_blob = $2 and t.endpoint_id = $1)
-			or exists (select from tasks t where t.result_blob = $2 and t.endpoint_id = $1))`,
+			or exists (select from tasks t where t.payload_blob = $2 and coalesce(t.user_endpoint_id, t.endpoint_id) = $1)
+			or exists (select from tasks t where t.result_blob = $2 and coalesce(t.user_endpoint_id, t.endpoint_id) = $1))`,
 		[endpoint, sha256],
 	);
 	return rows[0] && Number(rows[0].size_bytes);

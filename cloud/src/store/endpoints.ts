@@ -1,5 +1,5 @@
-/** Statements about endpoints: registration, lease, heartbeat. */
-import type { AccountId, EndpointId, FunctionId } from "@errand/proto";
+/** Statements about endpoints: registration, heartbeat. */
+import type { AccountId, AuthPolicyId, EndpointId, FunctionId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
 
@@ -11,6 +11,7 @@ export interface EndpointRow {
 	public: boolean;
 	allowed_functions: FunctionId[] | null;
 	registration: Record<string, unknown>;
+	auth_policy_id: AuthPolicyId | null;
 	journal_id: string | null;
 	created_at: Date;
 	locked_until: Date | null;
@@ -26,7 +27,7 @@ export interface EndpointRow {
 }
 
 /** As {@link EndpointRow} has them. */
-export const endpointColumns = `id, owner_id, name, display_name, public, allowed_functions, registration, journal_id, created_at, locked_until,
+export const endpointColumns = `id, owner_id, name, display_name, public, allowed_functions, registration, auth_policy_id, journal_id, created_at, locked_until,
 	lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at, last_seen_at, heartbeat_period_ms, active, details`;
 
 export async function findEndpoint(session: Session, id: EndpointId): Promise<EndpointRow | undefined> {
@@ -64,18 +65,34 @@ export interface Registration {
 	public: boolean;
 	allowedFunctions: readonly string[] | null;
 	registration: Record<string, unknown>;
+	authPolicy: AuthPolicyId | null;
+}
+
+/** Whether a statement failed because what it names has been deleted. */
+export function isMissingReference(cause: unknown): boolean {
+	return (cause as { code?: unknown } | undefined)?.code === "23503";
 }
 
 /** Makes or renews; false when the name is taken by another endpoint of this owner, or the id by another owner. */
 export async function upsertEndpoint(session: Session, row: Registration): Promise<boolean> {
 	const { rowCount } = await session.query(
-		`insert into endpoints (id, owner_id, name, display_name, public, allowed_functions, registration)
-		select $1, $2, $3, $4, $5, $6::uuid[], $7
+		`insert into endpoints (id, owner_id, name, display_name, public, allowed_functions, registration, auth_policy_id)
+		select $1, $2, $3, $4, $5, $6::uuid[], $7, $8
 		where not exists (select from endpoints where owner_id = $2 and name = $3 and id <> $1 and deleted_at is null)
 		on conflict (id) do update set name = excluded.name, display_name = excluded.display_name, public = excluded.public,
-			allowed_functions = excluded.allowed_functions, registration = excluded.registration, deleted_at = null
+			allowed_functions = excluded.allowed_functions, registration = excluded.registration,
+			auth_policy_id = excluded.auth_policy_id, deleted_at = null
 		where endpoints.owner_id = excluded.owner_id`,
-		[row.id, row.owner, row.name, row.displayName, row.public, row.allowedFunctions, toJsonb(row.registration)],
+		[
+			row.id,
+			row.owner,
+			row.name,
+			row.displayName,
+			row.public,
+			row.allowedFunctions,
+			toJsonb(row.registration),
+			row.authPolicy,
+		],
 	);
 	return rowCount === 1;
 }
@@ -109,9 +126,11 @@ export async function countUnfinished(session: Session, ids: readonly EndpointId
 }
 
 export async function deleteEndpoint(session: Session, id: EndpointId): Promise<void> {
-	await session.query("update endpoints set deleted_at = now(), active = false, lease_holder = null where id = $1", [
-		id,
-	]);
+	await session.query(
+		`update endpoints set deleted_at = now(), active = false, lease_holder = null, locked_until = null, auth_policy_id = null
+		where id = $1`,
+		[id],
+	);
 }
 
 export async function lockEndpoint(session: Session, id: EndpointId, forMs: number): Promise<Date | undefined> {
@@ -123,42 +142,6 @@ export async function lockEndpoint(session: Session, id: EndpointId, forMs: numb
 	return rows[0]?.locked_until;
 }
 
-export interface LeaseRow {
-	lease_epoch: bigint;
-	lease_holder: string;
-	lease_host: string;
-	lease_pid: number;
-	lease_expires_at: Date;
-}
-
-/**
- * Takes or renews, in one statement: free, run out, held by the same holder, or by the one that the caller knows dead.
- * Undefined when somebody else holds it. Only a new holder gets a new epoch.
- */
-export async function takeLease(
-	session: Session,
-	id: EndpointId,
-	claim: { holder: string; host: string; pid: number; replaces: string | null; ttlMs: number },
-): Promise<LeaseRow | undefined> {
-	const { rows } = await session.query<LeaseRow>(
-		`update endpoints set
-			lease_epoch = lease_epoch + case when lease_holder = $2 then 0 else 1 end,
-			lease_holder = $2, lease_host = $3, lease_pid = $4, lease_expires_at = now() + $6 * interval '1 millisecond'
-		where id = $1 and deleted_at is null
-			and (lease_holder is null or lease_holder = $2 or lease_holder = $5 or lease_expires_at < now())
-		returning lease_epoch, lease_holder, lease_host, lease_pid, lease_expires_at`,
-		[id, claim.holder, claim.host, claim.pid, claim.replaces, claim.ttlMs],
-	);
-	return rows[0];
-}
-
-export async function releaseLease(session: Session, id: EndpointId, holder: string): Promise<void> {
-	await session.query(
-		"update endpoints set lease_holder = null, lease_expires_at = null where id = $1 and lease_holder = $2",
-		[id, holder],
-	);
-}
-
 export interface Heartbeat {
 	readonly endpoint: EndpointId;
 	readonly periodMs: number;
@@ -167,14 +150,18 @@ export interface Heartbeat {
 	readonly details: Record<string, unknown>;
 }
 
-/** Marks endpoints as seen now, and returns which; unknown ones are ignored. No endpoint twice. */
+/**
+ * Marks endpoints as seen now, and returns which; unknown ones are ignored. No endpoint twice. A locked one is not active:
+ * what it says was sent before its connections were ended.
+ */
 export async function recordHeartbeats(
 	session: Session,
 	heartbeats: readonly Heartbeat[],
 ): Promise<ReadonlySet<EndpointId>> {
 	const { rows } = await session.prepared<{ id: EndpointId }>(
 		"record-heartbeats",
-		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active, details = h.details
+		`update endpoints e set last_seen_at = now(), heartbeat_period_ms = h.period_ms,
+			active = h.active and coalesce(e.locked_until < now(), true), details = h.details
 		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
 		where e.id = h.id and e.deleted_at is null returning e.id`,
 		[

@@ -42,8 +42,12 @@ export interface SigningKeyRow {
 export interface TokenHolderRow {
 	account_id: string;
 	username: string;
+	email: string;
+	kind: AccountKind;
 	admin: boolean;
 	endpoint_id: string | null;
+	/** The endpoint whose key got the token was deleted. */
+	endpoint_deleted: boolean;
 }
 
 const accountColumns = "id, kind, username, name, email, admin, password_hash, disabled_at, created_at";
@@ -250,7 +254,8 @@ export async function holderOfToken(
 	subject: string,
 ): Promise<TokenHolderRow | undefined> {
 	const { rows } = await db.query<TokenHolderRow>(
-		`select a.id as account_id, a.username, a.admin and c.kind is distinct from 'endpoint' as admin, c.endpoint_id
+		`select a.id as account_id, a.username, a.email, a.kind, a.admin and c.kind is distinct from 'endpoint' as admin, c.endpoint_id,
+			exists (select from endpoints e where e.id = c.endpoint_id and e.deleted_at is not null) as endpoint_deleted
 		 from oauth_records r
 		 left join oauth_clients c on r.kind = 'ClientCredentials' and c.id::text = r.client_id
 		 join accounts a on a.id::text = case r.kind when 'AccessToken' then r.account_id else c.account_id::text end

@@ -6,16 +6,20 @@ import type { Session } from "./pool.ts";
 export interface ReportedTask {
 	id: TaskId;
 	group_id: TaskGroupId;
-	endpoint_id: EndpointId;
+	/** Who may report on it: its endpoint, or its user endpoint. */
+	sender_id: EndpointId;
 	state: number;
 	finished: boolean;
 }
+
+const columns =
+	"id, group_id, coalesce(user_endpoint_id, endpoint_id) as sender_id, state, finished_seq is not null as finished";
 
 /** Locks the tasks' rows until the transaction ends; in the order of ids, so that two cannot wait for each other. */
 export async function lockTasks(session: Session, ids: readonly TaskId[]): Promise<ReportedTask[]> {
 	const { rows } = await session.prepared<ReportedTask>(
 		"lock-tasks",
-		`select id, group_id, endpoint_id, state, finished_seq is not null as finished from tasks
+		`select ${columns} from tasks
 		where id = any($1::uuid[]) order by id for no key update`,
 		[ids],
 	);
@@ -26,7 +30,7 @@ export async function lockTasks(session: Session, ids: readonly TaskId[]): Promi
 export async function whereTasksAre(session: Session, ids: readonly TaskId[]): Promise<ReportedTask[]> {
 	const { rows } = await session.prepared<ReportedTask>(
 		"where-tasks-are",
-		"select id, group_id, endpoint_id, state, finished_seq is not null as finished from tasks where id = any($1::uuid[])",
+		`select ${columns} from tasks where id = any($1::uuid[])`,
 		[ids],
 	);
 	return rows;

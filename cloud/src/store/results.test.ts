@@ -46,11 +46,18 @@ test("the plan that ends tasks is as good for many as for one, even when it was 
 			endpoint,
 			owner: newId<AccountId>(),
 			userEndpoint: null,
+			publicForm: false,
 			resources: null,
 			resultSerializers: null,
 			retryOf: null,
 			submission: null,
-			tasks: ids.map((id) => ({ id, function: newId<FunctionId>(), payload: Buffer.from("y"), blob: null })),
+			tasks: ids.map((id) => ({
+				id,
+				function: newId<FunctionId>(),
+				payload: Buffer.from("y"),
+				blob: null,
+				versionSkew: null,
+			})),
 		},
 	]);
 	const plan = async () => {

@@ -21,6 +21,16 @@ export async function deleteOldTraces(session: Session, before: Date): Promise<v
 	await session.query("delete from endpoint_usage where day < $1::date", [before]);
 }
 
+/** Deletes the keys of endpoints that were deleted before `before`: their daemons have been told by now. */
+export async function deleteOldKeys(session: Session, before: Date): Promise<void> {
+	await session.query(
+		`with ended as (
+			delete from oauth_clients c using endpoints e where e.id = c.endpoint_id and e.deleted_at < $1 returning c.id)
+		delete from oauth_records where client_id in (select id::text from ended)`,
+		[before],
+	);
+}
+
 /** Takes blobs that nothing names any more off the record and returns their names: their bytes may go. */
 export async function deleteOrphanBlobs(session: Session, before: Date, limit: number): Promise<Buffer[]> {
 	const { rows } = await session.query<{ sha256: Buffer }>(

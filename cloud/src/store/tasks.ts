@@ -8,8 +8,10 @@ import type { Session } from "./pool.ts";
 export interface NewTasks {
 	readonly group: TaskGroupId;
 	readonly endpoint: EndpointId;
-	/** Of an endpoint that speaks only the public interface: who takes the tasks and ends them. Null: our daemon. */
+	/** Who takes the tasks and ends them, when it is not the endpoint's own daemon of ours. */
 	readonly userEndpoint: EndpointId | null;
+	/** They go out as messages of the public interface, not in our batches. */
+	readonly publicForm: boolean;
 	readonly owner: AccountId;
 	readonly resources: Record<string, unknown> | null;
 	readonly resultSerializers: readonly string[] | null;
@@ -25,6 +27,8 @@ export interface NewTask {
 	/** Packed arguments; empty when `blob` is set. */
 	readonly payload: Uint8Array;
 	readonly blob: BlobRow | null;
+	/** How the versions at both ends do not fit. */
+	readonly versionSkew: string | null;
 }
 
 export interface BlobRow {
@@ -45,13 +49,13 @@ const insertText = `
 	accepted as materialized (select * from heads where key is null or key in (select key from fresh)),
 	written as (
 		insert into tasks (id, function_id, group_id, endpoint_id, owner_id, dispatcher_id, payload, payload_blob, payload_blob_bytes,
-			resources, result_serializers, retry_of, user_endpoint_id)
+			resources, result_serializers, retry_of, user_endpoint_id, version_skew)
 		select t.id, t.function_id, a.group_id, a.endpoint_id, a.owner_id, $17,
 			case when t.blob is null then substring($16::bytea from t.at + 1 for t.size) end, decode(t.blob, 'hex'), t.blob_bytes,
 			a.resources, case when a.serializers is not null then array(select jsonb_array_elements_text(a.serializers)) end, a.retry_of,
-			a.user_endpoint_id
-		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[])
-			as t (n, id, function_id, at, size, blob, blob_bytes) join accepted a on a.n = t.n
+			a.user_endpoint_id, t.version_skew
+		from unnest($10::int[], $11::uuid[], $12::uuid[], $13::int[], $14::int[], $15::text[], $18::bigint[], $20::text[])
+			as t (n, id, function_id, at, size, blob, blob_bytes, version_skew) join accepted a on a.n = t.n
 		on conflict (id) do nothing -- the same statement sent again after a lost connection
 		returning seq
 	)
@@ -102,6 +106,8 @@ export async function insertTasks(
 		dispatcher,
 		rows.map((row) => row.task.blob?.sizeBytes ?? null),
 		heads.map((h) => h.request.userEndpoint),
+		// A shorter array is filled up with nulls: almost always this is none.
+		rows.some((row) => row.task.versionSkew !== null) ? rows.map((row) => row.task.versionSkew) : [],
 	]);
 	const row = result.rows[0];
 	return { accepted: new Set(row?.accepted ?? []), maxSeq: row?.max_seq ?? null };
@@ -129,6 +135,8 @@ export interface UnfinishedTask {
 	group_id: TaskGroupId;
 	endpoint_id: EndpointId;
 	user_endpoint_id: EndpointId | null;
+	/** It goes out as a message of the public interface. */
+	public_form: boolean;
 	function_id: FunctionId;
 	payload: Buffer | null;
 	payload_blob: Buffer | null;
@@ -137,8 +145,12 @@ export interface UnfinishedTask {
 	result_serializers: string[] | null;
 }
 
-const unfinishedColumns =
-	"seq, id, group_id, endpoint_id, user_endpoint_id, function_id, payload, payload_blob, payload_blob_bytes, resources, result_serializers";
+/** Whoever has no daemon of ours: a user endpoint that is not native, or an endpoint from before managers, which is its own. */
+const publicForm = `user_endpoint_id is not null
+	and not exists (select from user_endpoints u where u.id = user_endpoint_id and u.native)`;
+
+const unfinishedColumns = `seq, id, group_id, endpoint_id, user_endpoint_id, ${publicForm} as public_form, function_id, payload,
+	payload_blob, payload_blob_bytes, resources, result_serializers`;
 
 /** Unfinished tasks of an endpoint after a sequence number, oldest first, bounded. */
 export async function unfinishedOfEndpoint(
@@ -192,7 +204,7 @@ export async function unfinishedOfDispatcher(
 export async function unfinishedAmong(session: Session, ids: readonly TaskId[]): Promise<UnfinishedTask[]> {
 	const { rows } = await session.query<UnfinishedTask>(
 		`select ${unfinishedColumns} from tasks where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 and state = 1
-			and user_endpoint_id is null order by seq`,
+			and not (${publicForm}) order by seq`,
 		[ids],
 	);
 	return rows;
@@ -222,6 +234,7 @@ export interface WholeTaskRow extends TaskRow {
 	payload_blob: Buffer | null;
 	payload_blob_bytes: bigint | null;
 	resources: Record<string, unknown> | null;
+	version_skew: string | null;
 	result_serializers: string[] | null;
 	transitions: [state: number, atMs: number, actor: string, reason: string][];
 	finished_by: string | null;
@@ -247,7 +260,7 @@ export async function findTasks(
 ): Promise<WholeTaskRow[]> {
 	const { rows } = await session.query<WholeTaskRow>(
 		`select ${summaryColumns}, t.user_endpoint_id, ${withPayload ? "t.payload" : "null::bytea as payload"}, t.payload_blob, t.payload_blob_bytes,
-			t.resources, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
+			t.resources, t.version_skew, t.result_serializers, t.transitions, t.finished_by, t.result, t.result_blob, t.result_blob_bytes,
 			t.execution, t.stdout_bytes, t.stderr_bytes
 		${withNames} where t.id = any($1::uuid[])`,
 		[ids],
@@ -341,6 +354,7 @@ export interface MarkedTask {
 	id: TaskId;
 	endpoint_id: EndpointId;
 	user_endpoint_id: EndpointId | null;
+	public_form: boolean;
 	state: number;
 }
 
@@ -351,21 +365,22 @@ export interface MarkedTask {
 export async function markCancelRequested(session: Session, ids: readonly TaskId[]): Promise<MarkedTask[]> {
 	const { rows } = await session.query<MarkedTask>(
 		`update tasks set cancel_requested_at = coalesce(cancel_requested_at, now())
-		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 returning id, endpoint_id, user_endpoint_id, state`,
+		where id = any($1::uuid[]) and coalesce(finished_seq, 0) < 1 
+		returning id, endpoint_id, user_endpoint_id, ${publicForm} as public_form, state`,
 		[ids],
 	);
 	return rows;
 }
 
-/** Tasks asked to stop longer than `olderThanMs` ago that have not, by endpoint. */
+/** Tasks asked to stop longer than `olderThanMs` ago that have not, and whom of ours to ask. */
 export async function overdueCancellations(
 	session: Session,
 	olderThanMs: number,
 	limit: number,
-): Promise<{ id: TaskId; endpoint_id: EndpointId }[]> {
-	const { rows } = await session.query<{ id: TaskId; endpoint_id: EndpointId }>(
-		`select id, endpoint_id from tasks
-		where finished_seq is null and cancel_requested_at < now() - $1 * interval '1 millisecond'
+): Promise<{ id: TaskId; daemon_id: EndpointId }[]> {
+	const { rows } = await session.query<{ id: TaskId; daemon_id: EndpointId }>(
+		`select id, coalesce(user_endpoint_id, endpoint_id) as daemon_id from tasks
+		where finished_seq is null and not (${publicForm}) and cancel_requested_at < now() - $1 * interval '1 millisecond'
 		order by cancel_requested_at limit $2`,
 		[olderThanMs, limit],
 	);

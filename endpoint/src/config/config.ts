@@ -5,7 +5,6 @@
 import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { cancelGraceMs, lossLimit, outputLimitBytes, type SchedulerName, schedulerNames } from "@errand/proto";
-import { isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
 import {
 	type CollectionConfig,
@@ -17,6 +16,9 @@ import {
 import { interfaceAddresses } from "./interface-addresses.ts";
 import { duration, size } from "./quantities.ts";
 import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
+import { ConfigFault, readSettings } from "./settings-file.ts";
+
+export { ConfigFault };
 
 const path = z.string().refine(isAbsolute, "an absolute path");
 /** Of one batch system, said once for the endpoint. */
@@ -44,6 +46,7 @@ const ownSettings = {
 	public: z.boolean().default(false),
 	allowed_functions: z.array(z.uuid()).optional(),
 	admins: z.array(z.uuid()).default([]),
+	authentication_policy: z.uuid().optional(),
 	scheduler: z.enum(schedulerNames).default("local"),
 	...batchSettings,
 	...collectionSettings,
@@ -58,6 +61,7 @@ const ownSettings = {
 	cancel_grace: duration.default(cancelGraceMs),
 	stop_grace: duration.default(10_000),
 	keep_managers: z.boolean().default(false),
+	idle_shutdown: duration.optional(),
 	orphan_limit: duration.default(600_000),
 	heartbeat_period: duration.refine((ms) => ms >= 5000, "at least 5s").default(30_000),
 	link_host: z.string().min(1).optional(),
@@ -123,6 +127,8 @@ export interface EndpointConfig {
 	readonly allowedFunctions: readonly string[] | undefined;
 	/** Accounts that may look after it besides its owner. Ids. */
 	readonly admins: readonly string[];
+	/** What the login of whoever submits here must be like; undefined: nothing. Id. */
+	readonly authenticationPolicy: string | undefined;
 	readonly scheduler: SchedulerName;
 	/** At least one. Without `queues` in the file it is called "default". */
 	readonly queues: readonly QueueConfig[];
@@ -150,6 +156,8 @@ export interface EndpointConfig {
 	readonly stopGraceMs: number;
 	/** Stopping the endpoint leaves managers and what they run alone. */
 	readonly keepManagers: boolean;
+	/** With nothing to do for so long the daemon ends; 0: never; undefined: as the kind of endpoint has it. */
+	readonly idleShutdownMs: number | undefined;
 	readonly orphanLimitMs: number;
 	readonly heartbeatPeriodMs: number;
 	/** Where the daemon listens for managers. */
@@ -158,17 +166,6 @@ export interface EndpointConfig {
 	readonly linkAddresses: readonly string[];
 	readonly linkPort: number | undefined;
 	readonly logLevel: "debug" | "info" | "warn" | "error";
-}
-
-/** All faults of one file, a line each. */
-export class ConfigFault extends Error {
-	override readonly name = "ConfigFault";
-	readonly faults: readonly string[];
-
-	constructor(file: string, faults: readonly string[]) {
-		super(`${file} has ${faults.length === 1 ? "a fault" : `${faults.length} faults`}:\n  ${faults.join("\n  ")}`);
-		this.faults = faults;
-	}
 }
 
 /** Throws a {@link ConfigFault}. */
@@ -185,32 +182,7 @@ export function readConfig(directory: string): EndpointConfig {
 
 /** `file` is for messages, `directory` is the endpoint's. Throws a {@link ConfigFault}. */
 export function parseConfig(text: string, file: string, directory: string): EndpointConfig {
-	const lines = new LineCounter();
-	const parsed = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-	if (parsed.errors.length > 0)
-		throw new ConfigFault(
-			file,
-			parsed.errors.map((error) => `line ${error.linePos?.[0].line ?? "?"}: ${error.message.split("\n")[0]}`),
-		);
-	const read = document.safeParse(parsed.toJS() ?? {});
-	if (!read.success) {
-		const lineOf = (at: readonly PropertyKey[]): string => {
-			for (let length = at.length; length > 0; length--) {
-				const node = parsed.getIn(at.slice(0, length), true);
-				if (isNode(node) && node.range) return `line ${lines.linePos(node.range[0]).line}: `;
-			}
-			return "";
-		};
-		throw new ConfigFault(
-			file,
-			read.error.issues.flatMap((issue) =>
-				issue.code === "unrecognized_keys"
-					? issue.keys.map((key) => `${lineOf([...issue.path, key])}${key}: there is no such setting`)
-					: [`${lineOf(issue.path)}${issue.path.map(String).join(".")}: ${issue.message}`],
-			),
-		);
-	}
-	return freeze(read.data, directory);
+	return freeze(readSettings(document, text, file), directory);
 }
 
 function freeze(value: z.output<typeof document>, directory: string): EndpointConfig {
@@ -223,6 +195,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 		public: value.public,
 		allowedFunctions: value.allowed_functions && Object.freeze(value.allowed_functions),
 		admins: Object.freeze(value.admins),
+		authenticationPolicy: value.authentication_policy,
 		scheduler: value.scheduler,
 		queues: Object.freeze(queues.map((entry) => freezeQueue(entry.name, { ...value, ...said(entry) }, isLocal))),
 		pollIntervalMs: value.poll_interval,
@@ -251,6 +224,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 		cancelGraceMs: value.cancel_grace,
 		stopGraceMs: value.stop_grace,
 		keepManagers: value.keep_managers,
+		idleShutdownMs: value.idle_shutdown,
 		orphanLimitMs: value.orphan_limit,
 		heartbeatPeriodMs: value.heartbeat_period,
 		linkHost: value.link_host ?? (isLocal ? "127.0.0.1" : "0.0.0.0"),

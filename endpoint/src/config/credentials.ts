@@ -1,5 +1,5 @@
 /** `credentials.json` of an endpoint's directory: its own key, written when it is configured. Never logged. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
 
@@ -18,6 +18,21 @@ export interface Credentials {
 	readonly clientId: string;
 	readonly clientSecret: string;
 	readonly tokenEndpoint: string;
+}
+
+/** Inverse of {@link readCredentials}: for a directory that the command line has not made. */
+export function writeCredentials(directory: string, credentials: Credentials): void {
+	const { cloudUrl, endpointId, clientId, clientSecret, tokenEndpoint } = credentials;
+	const text = JSON.stringify({
+		cloud_url: cloudUrl,
+		endpoint_id: endpointId,
+		client_id: clientId,
+		client_secret: clientSecret,
+		token_endpoint: tokenEndpoint,
+	});
+	const path = join(directory, "credentials.json");
+	writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600 });
+	renameSync(`${path}.new`, path);
 }
 
 /** Throws an Error whose message says what to do. */

@@ -3,9 +3,11 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { basename } from "node:path";
+import type { EndpointRegistration } from "@errand/proto/rest";
 import { type EndpointConfig, readConfig } from "../config/config.ts";
 import { readCredentials } from "../config/credentials.ts";
 import type { QueueConfig } from "../config/queue.ts";
+import { isManagerDirectory } from "../multiuser/user-config-files.ts";
 import { type Scheduler, SchedulerSilent } from "../scheduler/scheduler.ts";
 import { linkAddresses } from "../service/link-addresses.ts";
 import { silentLogger } from "../service/logger.ts";
@@ -19,6 +21,9 @@ import { judgeFileSystem, probeFileSystem } from "./file-system.ts";
 
 export interface DoctorOptions {
 	readonly directory: string;
+	readonly version: string;
+	/** Of the program that runs now. */
+	readonly mainFile: string;
 	readonly managerProgram: string;
 	readonly openScheduler: (config: EndpointConfig, directory: string) => Scheduler;
 	/** A daemon serves this endpoint now: the broker is not tried, which would end its connections. */
@@ -34,6 +39,16 @@ const programTimeoutMs = 30_000;
 
 export async function examine(options: DoctorOptions): Promise<Check[]> {
 	const findings = new Findings();
+	if (isManagerDirectory(options.directory)) {
+		// Only these need a template language.
+		const { examineManager } = await import("./manager-endpoint.ts");
+		await examineManager(findings, options.directory, options.mainFile);
+		await examineCloud(findings, options, async () => {
+			const { currentRegistration } = await import("../spawner/manager-endpoint.ts");
+			return currentRegistration(options.directory, options.version);
+		});
+		return findings.checks;
+	}
 	let config: EndpointConfig | undefined;
 	await findings.look("config.yaml", () => {
 		config = readConfig(options.directory);
@@ -46,7 +61,10 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
 			: fault(`${options.managerProgram} is missing: the installation is not whole`, "install it again"),
 	);
 	if (config !== undefined) await examineMachine(findings, config, options);
-	await examineCloud(findings, options);
+	await examineCloud(findings, options, () => ({
+		endpoint_name: basename(options.directory),
+		metadata: { errand_protocol: 1 as const },
+	}));
 	if (config !== undefined && options.canary !== undefined)
 		await examineCanary(findings, config, options, options.canary);
 	return findings.checks;
@@ -152,7 +170,11 @@ function addresses(config: EndpointConfig): Verdict {
 	return ok(says);
 }
 
-async function examineCloud(findings: Findings, { directory, online }: DoctorOptions): Promise<void> {
+async function examineCloud(
+	findings: Findings,
+	{ directory, online }: DoctorOptions,
+	registration: () => EndpointRegistration | Promise<EndpointRegistration>,
+): Promise<void> {
 	const keyed = await findings.look(
 		"credentials.json",
 		() => ok(`endpoint ${readCredentials(directory).endpointId}`),
@@ -184,9 +206,9 @@ async function examineCloud(findings: Findings, { directory, online }: DoctorOpt
 		"broker",
 		async () => {
 			if (online) return ok("the daemon is connected to it");
-			const name = basename(directory);
-			const registration = { endpoint_name: name, metadata: { errand_protocol: 1 as const } };
-			const places = await client.register(registration, AbortSignal.timeout(cloudTimeoutMs));
+			const places = await client.register(await registration(), AbortSignal.timeout(cloudTimeoutMs), {
+				whileLocked: "refuse",
+			});
 			return ok(
 				`${await probeBroker(places.task_queue_info.connection_url, cloudTimeoutMs)} takes this endpoint's credentials`,
 			);

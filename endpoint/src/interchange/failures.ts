@@ -1,5 +1,5 @@
 /** Results that the interchange makes itself, and the judgement on those that managers send. */
-import { type FaultCode, faults, idToBytes, isFaultCode, type TaskId } from "@errand/proto";
+import { type FaultCode, type FunctionId, faults, idToBytes, isFaultCode, type TaskId } from "@errand/proto";
 import { create, ExecutionSchema, type Failure, type Result, ResultSchema } from "@errand/proto/wire";
 import { describeDemand, describeShape } from "./amounts.ts";
 import type { Demand } from "./demand.ts";
@@ -64,6 +64,18 @@ export function lostResult(task: HeldTask, reason: string, last: Result | undefi
 				task.losses,
 				last,
 			);
+}
+
+/** In the field's words. */
+export function forbiddenResult(id: TaskId, functionId: FunctionId): Result {
+	return failed(
+		id,
+		"FUNCTION_NOT_PERMITTED",
+		"FUNCTION_NOT_ALLOWED",
+		`Function ${functionId} is not permitted on this endpoint, which runs only the functions that its settings list ` +
+			"(allowed_functions). Ask its administrator to add it, or use another endpoint.",
+		0,
+	);
 }
 
 export function unavailableResult(id: TaskId, demand: Demand, queues: readonly QueueRecord[]): Result {

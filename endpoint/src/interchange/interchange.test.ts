@@ -1,4 +1,4 @@
-import { idToBytes, type TaskId } from "@errand/proto";
+import { type FunctionId, idToBytes, newId, type TaskId } from "@errand/proto";
 import { create, type Resources, ResultSchema } from "@errand/proto/wire";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -14,6 +14,26 @@ function begin(nodes: FakeNode[], tasks: AcceptedTask[], options: Partial<Interc
 	const reactions = core.takeReactions();
 	return { core, sent: dispatched(reactions), reactions };
 }
+
+describe("GC-9: a list of allowed functions", () => {
+	test("a task of another function is never handed out, and ends with words for who submitted it", () => {
+		const allowed = taskOf();
+		const other = { ...taskOf(), functionId: newId<FunctionId>() };
+		const allowedFunctions = new Set([allowed.functionId]);
+		const { core, sent, reactions } = begin([{ id: "m", cores: 4 }], [other, allowed], { allowedFunctions });
+		expect(sent.map(({ id }) => id)).toEqual([allowed.id]);
+		expect(ended(reactions)).toEqual([{ id: other.id, code: "FUNCTION_NOT_PERMITTED" }]);
+		expect(core.holds(other.id)).toBe(false);
+	});
+
+	test("a list that became shorter holds for what an earlier daemon took", () => {
+		const task = taskOf();
+		const core = new Interchange({ allowedFunctions: new Set() });
+		core.restore({ open: [task], finished: [], cancelled: [] }, 0);
+		core.settle(0);
+		expect(ended(core.takeReactions()).map(({ id }) => id)).toEqual([task.id]);
+	});
+});
 
 describe("placement", () => {
 	test("a task of higher priority goes first, equals go in order of arrival", () => {

@@ -7,7 +7,7 @@ import type { WaitingSummary } from "@errand/proto/rest";
 import type { Hello, Holding, Result } from "@errand/proto/wire";
 import { adoptedVariant, ShortOfNodes } from "./adoption.ts";
 import { Durations } from "./durations.ts";
-import { cancelledResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
+import { cancelledResult, forbiddenResult, isLoss, lostResult, unavailableResult } from "./failures.ts";
 import {
 	type AcceptedTask,
 	type DispatchedTask,
@@ -41,6 +41,8 @@ export interface InterchangeOptions {
 	readonly rememberedMs: number;
 	/** Where blocks come from, in the order in which they are tried. Empty: nothing is known of them. */
 	readonly queues: readonly QueueSettings[];
+	/** Nothing else is run; undefined: whatever comes. */
+	readonly allowedFunctions: ReadonlySet<string> | undefined;
 }
 
 export const interchangeDefaults: InterchangeOptions = {
@@ -49,6 +51,7 @@ export const interchangeDefaults: InterchangeOptions = {
 	rememberedTasks: 200_000,
 	rememberedMs: 24 * 3600 * 1000,
 	queues: [],
+	allowedFunctions: undefined,
 };
 
 /**
@@ -119,7 +122,8 @@ export class Interchange {
 	/** Nobody who may be running a restored task is expected any more: what is left of them is queued. */
 	settle(nowMs: number): void {
 		for (const task of this.#unsettled) {
-			if (task.cancelGraceMs === undefined) this.#enqueue(task, nowMs, false);
+			if (!this.#isAllowed(task)) this.#finish(task, forbiddenResult(task.id, task.functionId), undefined, nowMs);
+			else if (task.cancelGraceMs === undefined) this.#enqueue(task, nowMs, false);
 			else this.#finish(task, cancelledResult(task.id, "before it ran"), undefined, nowMs);
 		}
 		this.#unsettled.clear();
@@ -132,6 +136,10 @@ export class Interchange {
 			const task = this.#hold(accepted, nowMs);
 			if (this.#cancelledAhead.delete(accepted.id)) {
 				this.#finish(task, cancelledResult(task.id, "before it reached the endpoint"), undefined, nowMs);
+				continue;
+			}
+			if (!this.#isAllowed(task)) {
+				this.#finish(task, forbiddenResult(task.id, task.functionId), undefined, nowMs);
 				continue;
 			}
 			this.#enqueue(task, nowMs, false);
@@ -317,6 +325,11 @@ export class Interchange {
 			if (whole?.state.at === "held" && whole.state.manager !== manager) manager.drainWhenFree = reason;
 			else this.#reactions.push({ kind: "drain", managerId: manager.id, reason });
 		}
+	}
+
+	/** The cloud looks at submit; here nobody gets past it, and a list that has become shorter holds for what waits. */
+	#isAllowed({ functionId }: HeldTask): boolean {
+		return this.#options.allowedFunctions?.has(functionId) ?? true;
 	}
 
 	/** The id is that of a task which has not ended. */

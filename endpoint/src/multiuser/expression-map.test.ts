@@ -30,6 +30,7 @@ test.each([
 	["anchors stand for themselves", { match: "^(.*)@example\\.org$" }, "ada@example.org", []],
 	["plus and braces stand for themselves", { match: "(a+{1}[b])" }, "a+{1}[b]", ["a+{1}[b]"]],
 	["an escaped backslash is one", { match: "(.*)\\\\" }, "ada\\", ["ada"]],
+	["an escaped backslash before a digit", { match: "(.*)\\\\1" }, "ada\\1", ["ada"]],
 	["alternatives in a group", { match: "(ada|bob)@example\\.org", output: "team" }, "bob@example.org", ["team"]],
 	["zero or one", { match: "(ad?a)@.*" }, "aa@x", ["aa"]],
 	["case matters", { match: "(.*)@EXAMPLE\\.org" }, "ada@example.org", []],
@@ -55,6 +56,11 @@ test.each([
 	["(.*)*@x", "could take for ever"],
 	["(a|b)*@x", "could take for ever"],
 	["()*@x", "could take for ever"],
+	["((a)*)*@x", "could take for ever"],
+	["((a|b))*@x", "could take for ever"],
+	["(?:ada)@x", "nothing before it"],
+	["(?i)ada@x", "nothing before it"],
+	["a|*@x", "nothing before it"],
 ])('a rule that matches "%s" is refused when the file is read', (match, says) => {
 	expect(() => names({ match }, ada)).toThrow(says);
 });

@@ -27,17 +27,29 @@ interface Rule {
 
 /** What a `match` may not hold, and what is said about it. */
 const refusals: readonly (readonly [pattern: RegExp, says: string])[] = [
-	[/\\[^.?*|()\\]|(?<!\\)(?:\\\\)*\\$/, "a backslash stands only before one of . ? * | ( ) \\"],
+	[/\\[^.?*|()\\0-9]|(?<!\\)(?:\\\\)*\\(?:[0-9]|$)/, "a backslash stands only before one of . ? * | ( ) \\"],
 	[/[*?]\?/, '"*?" and "??" are not in the language of these rules'],
-	[/^[*?]/, "there is nothing before it that could be repeated"],
-	[
-		/\((?:[^()]*[*?|][^()]*)?\)\*/,
-		"a group that is repeated may not hold * ? or | itself: matching it could take for ever",
-	],
+	[/^[*?]|(?<!\\)(?:\\\\)*[(|][*?]/, "there is nothing before it that could be repeated"],
 ];
 
 const specialElsewhere = /[\^$+{}[\]/]/;
 const statuses: ReadonlySet<string | undefined> = new Set(["used", "private"]);
+
+/** The first group that is repeated and holds `*`, `?` or `|`, at any depth, or nothing; undefined when there is none. */
+function endlessGroup(match: string): string | undefined {
+	const open: { readonly at: number; endless: boolean }[] = [];
+	for (let at = 0; at < match.length; at++) {
+		const character = match.charAt(at);
+		if (character === "\\") at++;
+		else if (character === "(") open.push({ at, endless: match.charAt(at + 1) === ")" });
+		else if ("*?|".includes(character)) for (const group of open) group.endless = true;
+		else if (character === ")") {
+			const group = open.pop();
+			if (group?.endless && match.charAt(at + 1) === "*") return match.slice(group.at, at + 2);
+		}
+	}
+	return undefined;
+}
 
 /** The text between `^` and `$`. */
 function patternOf(match: string): string {
@@ -59,6 +71,11 @@ function compile(match: string, ignoreCase: boolean, literal: boolean): RegExp {
 		const found = pattern.exec(match);
 		if (found) throw new MappingFailure(`match "${match}": ${JSON.stringify(found[0])}: ${says}`);
 	}
+	const endless = endlessGroup(match);
+	if (endless !== undefined)
+		throw new MappingFailure(
+			`match "${match}": "${endless}": a group that is repeated may not hold * ? or | itself: matching it could take for ever`,
+		);
 	try {
 		const pattern = patternOf(match);
 		// By itself first: parentheses that do not pair must not pair with ours.

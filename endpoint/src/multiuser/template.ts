@@ -13,20 +13,29 @@ import { readTrustedFile } from "./trusted-file.ts";
 /** `None`, `True`, `False`, slices, and the methods of Python's lists and dictionaries; for the whole process. */
 nunjucks.installJinjaCompat();
 
-/** What a template includes, extends or imports: files of its own directory, which no name leads out of. */
-class DirectoryLoader extends nunjucks.Loader {
-	readonly #directory: string;
+/** Finds what a template includes, extends or imports. Throws when there is no such file. */
+export type Includes = (name: string) => string;
 
-	constructor(directory: string) {
+/** Files of a directory, which no name leads out of. */
+export function includesOf(directory: string): Includes {
+	return (name) => {
+		const root = realpathSync(directory);
+		const path = realpathSync(resolve(root, name));
+		if (!path.startsWith(root + sep)) throw new Error(`${name} is outside of the template's directory`);
+		return readTrustedFile(path).text;
+	};
+}
+
+class IncludesLoader extends nunjucks.Loader {
+	readonly #includes: Includes;
+
+	constructor(includes: Includes) {
 		super();
-		this.#directory = directory;
+		this.#includes = includes;
 	}
 
 	getSource(name: string): nunjucks.LoaderSource {
-		const root = realpathSync(this.#directory);
-		const path = realpathSync(resolve(root, name));
-		if (!path.startsWith(root + sep)) throw new Error(`${name} is outside of the template's directory`);
-		return { src: readTrustedFile(path).text, path, noCache: true };
+		return { src: this.#includes(name), path: name, noCache: true };
 	}
 }
 
@@ -34,16 +43,16 @@ class DirectoryLoader extends nunjucks.Loader {
 const oneLine = (message: string): string => message.replace(/^\(unknown path\)\s*/, "").replace(/\s*\n\s*/g, " ");
 
 /**
- * @param file for messages; includes are looked for in `directory`
+ * @param file for messages
  * Throws a {@link ConfigFault} when the template is not one, and a SEMANTICALLY_INVALID fault when it does not go with
  * the values: one is missing, or a filter does not take it.
  */
 export function renderTemplate(
 	text: string,
 	values: Readonly<Record<string, unknown>>,
-	{ file, directory }: { readonly file: string; readonly directory: string },
+	{ file, includes }: { readonly file: string; readonly includes: Includes },
 ): string {
-	const environment = new nunjucks.Environment(new DirectoryLoader(directory), {
+	const environment = new nunjucks.Environment(new IncludesLoader(includes), {
 		autoescape: false,
 		throwOnUndefined: true,
 	});

@@ -6,16 +6,10 @@ import { parse } from "yaml";
 import { ConfigFault, type EndpointConfig, parseConfig } from "../config/config.ts";
 import type { LocalAccount } from "./local-account.ts";
 import { type Json, type JsonObject, quoteObject } from "./quoted-values.ts";
-import { renderTemplate } from "./template.ts";
+import { type Includes, includesOf, renderTemplate } from "./template.ts";
 import { readTrustedFile } from "./trusted-file.ts";
+import { userConfigFiles } from "./user-config-files.ts";
 import { parseUserConfigSchema, type UserConfigSchema } from "./user-config-schema.ts";
-
-/** In the endpoint's directory, under the field's own names. */
-export const userConfigFiles = {
-	template: "user_config_template.yaml.j2",
-	schema: "user_config_schema.json",
-	identityMapping: "identity_mapping.json",
-} as const;
 
 /** Written as JSON; more than a person types, less than hurts. */
 const valuesLimitBytes = 64 * 1024;
@@ -25,8 +19,9 @@ const reserved = ["_GC", "parent_config", "mapped_identity", "user_runtime"] as 
 
 export interface UserConfigTemplate {
 	readonly text: string;
-	/** Where its includes are. */
-	readonly directory: string;
+	/** For messages. */
+	readonly file: string;
+	readonly includes: Includes;
 	readonly check: UserConfigSchema;
 	/** `config.yaml` of the endpoint, as it says it. */
 	readonly parentConfig: JsonObject;
@@ -50,15 +45,23 @@ export interface UserConfig {
 
 /** Read while we may still read them. Throws a {@link ConfigFault}. */
 export function readUserConfigTemplate(directory: string): UserConfigTemplate {
-	const { text } = readTrustedFile(join(directory, userConfigFiles.template));
+	const file = join(directory, userConfigFiles.template);
+	const { text } = readTrustedFile(file);
 	const schemaFile = join(directory, userConfigFiles.schema);
 	const check = existsSync(schemaFile)
 		? parseUserConfigSchema(readTrustedFile(schemaFile).text, schemaFile)
 		: () => undefined;
-	return { text, directory, check, parentConfig: settingsOf(join(directory, "config.yaml")) };
+	return {
+		text,
+		file,
+		includes: includesOf(directory),
+		check,
+		parentConfig: settingsOf(join(directory, "config.yaml")),
+	};
 }
 
-function settingsOf(file: string): JsonObject {
+/** A file of settings as it says them; none are in one that is not there. Throws a {@link ConfigFault}. */
+export function settingsOf(file: string): JsonObject {
 	if (!existsSync(file)) return {};
 	const settings: unknown = parse(readTrustedFile(file).text) ?? {};
 	if (typeof settings !== "object" || Array.isArray(settings)) throw new ConfigFault(file, ["it holds no settings"]);
@@ -71,7 +74,7 @@ function settingsOf(file: string): JsonObject {
  * what comes out of it is no configuration.
  */
 export function renderUserConfig(
-	{ text, directory, check, parentConfig }: UserConfigTemplate,
+	{ text, file, includes, check, parentConfig }: UserConfigTemplate,
 	{ values, runtime, account, identityId }: UserConfigRequest,
 	userDirectory: string,
 ): UserConfig {
@@ -90,11 +93,10 @@ export function renderUserConfig(
 		{ parent_config: parentConfig, mapped_identity: mappedIdentity, user_runtime: runtime },
 		"_GC",
 	);
-	const file = join(directory, userConfigFiles.template);
 	const rendered = renderTemplate(
 		text,
 		{ ...quoteObject(values, "user_endpoint_config"), ...ours, _GC: ours },
-		{ file, directory },
+		{ file, includes },
 	);
 	return { text: rendered, config: read(rendered, `the configuration that ${file} gives`, userDirectory) };
 }

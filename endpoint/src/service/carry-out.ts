@@ -4,17 +4,22 @@ import type { Journal } from "../journal/journal.ts";
 import type { Link } from "../link/link.ts";
 import type { ResultOutlet } from "./result-outlet.ts";
 import type { StateReporter } from "./state-reporter.ts";
+import type { TaskAudit } from "./task-audit.ts";
 
 export interface Hands {
 	readonly link: Link;
 	readonly outlet: ResultOutlet;
 	readonly journal: Pick<Journal, "lose">;
 	readonly reporter: StateReporter;
+	readonly audit: TaskAudit | undefined;
 	/** Unix milliseconds. */
 	readonly wallMs: () => number;
 }
 
-export function carryOut(reactions: readonly Reaction[], { link, outlet, journal, reporter, wallMs }: Hands): void {
+export function carryOut(
+	reactions: readonly Reaction[],
+	{ link, outlet, journal, reporter, audit, wallMs }: Hands,
+): void {
 	for (const reaction of reactions) {
 		switch (reaction.kind) {
 			case "dispatch":
@@ -24,6 +29,7 @@ export function carryOut(reactions: readonly Reaction[], { link, outlet, journal
 				link.cancel(reaction.managerId, reaction.taskIds, reaction.graceMs);
 				break;
 			case "result":
+				audit?.ended(reaction.result);
 				outlet.add(reaction.id, reaction.result, reaction.managerId);
 				break;
 			case "acknowledge":

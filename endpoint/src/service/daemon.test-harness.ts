@@ -37,9 +37,12 @@ export class FakeCloud {
 	confirms = true;
 	heartbeats: Record<string, unknown>[] = [];
 	leaseHolder: string | undefined;
+	/** The endpoint is not there any more. */
+	deleted = false;
 
 	readonly client: CloudClient = {
 		takeLease: async (request) => {
+			if (this.deleted) throw new Fault("ENDPOINT_NOT_FOUND", "deleted");
 			if (
 				this.leaseHolder !== undefined &&
 				this.leaseHolder !== request.holder_id &&
@@ -74,6 +77,7 @@ export class FakeCloud {
 				warnings: [],
 			};
 		},
+		ownerId: async () => newId(),
 		version: async () => ({}),
 		blobs: {
 			download: () => Promise.reject(new Fault("BLOB_NOT_FOUND", "no blobs here")),

@@ -3,13 +3,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { newId, type TaskId } from "@errand/proto";
+import { Fault, newId, type TaskId } from "@errand/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseConfig } from "../config/config.ts";
 import { openLocalScheduler } from "../scheduler/local/local.ts";
 import { batchOf, FakeCloud, returnedBy } from "./daemon.test-harness.ts";
-import { type Daemon, openDaemon } from "./daemon.ts";
+import { type Daemon, type DaemonOptions, openDaemon } from "./daemon.ts";
 import { silentLogger } from "./logger.ts";
+import { TaskAudit } from "./task-audit.ts";
 
 const managerProgram = fileURLToPath(new URL("../manager/main.ts", import.meta.url));
 
@@ -30,7 +31,7 @@ afterEach(async () => {
 	rmSync(home, { recursive: true, force: true });
 });
 
-async function start(config = ""): Promise<Daemon> {
+async function start(config = "", more: Partial<DaemonOptions> = {}): Promise<Daemon> {
 	const daemon = await openDaemon({
 		directory,
 		endpointId: newId(),
@@ -41,6 +42,7 @@ async function start(config = ""): Promise<Daemon> {
 		managerProgram,
 		log: silentLogger,
 		connect: cloud.connect,
+		...more,
 	});
 	daemons.push(daemon);
 	return daemon;
@@ -70,6 +72,34 @@ describe("the daemon with a real manager and real workers", () => {
 		expect(ids.map(answerOf)).toEqual(ids.map((_, i) => i * 2));
 		await running();
 		expect(cloud.heartbeats.at(-1)).toMatchObject({ active: true, total_workers: 2, managers: 1, scheduler: "local" });
+	});
+
+	test("GC-9: one with nothing to do for long enough ends, but not under a task; each task is told of", async () => {
+		const told: string[] = [];
+		const audit = new TaskAudit(({ says, task }) => told.push(`${says} ${task}`));
+		const daemon = await start("", { idleShutdownMs: 600, audit });
+		const { bytes, ids } = batchOf("export const f = () => new Promise((resolve) => setTimeout(resolve, 1500, 1));", [
+			[],
+		]);
+		await cloud.events?.taskBatch(bytes);
+		let over = false;
+		void daemon.ending.then(() => {
+			over = true;
+		});
+		await ended(ids);
+		expect(over).toBe(false);
+		expect(await daemon.ending).toBe("idle");
+		await daemon.stop();
+		expect(cloud.heartbeats.at(-1)).toMatchObject({ active: false });
+		expect(told).toEqual(["accepted", "started", "ended"].map((word) => `${word} ${ids[0]}`));
+	});
+
+	test("GC-9: a function that allowed_functions does not list is refused by the daemon itself", async () => {
+		await start(`allowed_functions: [${newId()}]`);
+		const { bytes, ids } = batchOf("export const f = () => 1;", [[]]);
+		await cloud.events?.taskBatch(bytes);
+		await ended(ids);
+		expect(answerOf(ids[0] as TaskId)).toMatchObject({ code: "FUNCTION_NOT_PERMITTED" });
 	});
 
 	test("NEW-7: a batch that the broker delivers twice runs once", async () => {
@@ -176,11 +206,54 @@ describe("the daemon with a real manager and real workers", () => {
 		await running();
 		cloud.leaseHolder = newId();
 		const error = await daemon.ending;
-		expect(error?.message).toBe("held by node7 (process 42)");
+		expect(error).toMatchObject({ message: "held by node7 (process 42)" });
 		await daemon.stop();
 		const scheduler = openLocalScheduler({ directory, log: silentLogger });
 		const jobs = await scheduler.listOurs();
 		expect(jobs.size).toBe(1);
 		await scheduler.cancel([...jobs.values()], 1000);
+	});
+
+	const ownBlocks = async () => (await openLocalScheduler({ directory, log: silentLogger }).listOurs()).size;
+
+	test.each(["", "keep_managers: true"])(
+		"a daemon whose endpoint was deleted ends its blocks, whatever a stop would leave (%s)",
+		async (config) => {
+			const daemon = await start(config);
+			await running();
+			cloud.events?.refused(new Fault("ENDPOINT_NOT_FOUND", "deleted"));
+			expect(await daemon.ending).toMatchObject({ code: "ENDPOINT_NOT_FOUND" });
+			await daemon.stop();
+			expect(await ownBlocks()).toBe(0);
+		},
+	);
+
+	test("a daemon whose endpoint was locked ends as if it were stopped", async () => {
+		const daemon = await start();
+		await running();
+		cloud.events?.refused(new Fault("RESOURCE_LOCKED", "locked until later"));
+		expect(await daemon.ending).toBeUndefined();
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(0);
+		expect(cloud.leaseHolder).toBeUndefined();
+	});
+
+	test("a daemon whose key is not accepted any more leaves managers to one with a new key", async () => {
+		const daemon = await start();
+		await running();
+		cloud.events?.refused(new Fault("USER_UNAUTHENTICATED", "not this key"));
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(1);
+		await (await start()).stop();
+		expect(await ownBlocks()).toBe(0);
+	});
+
+	test("a daemon that hears of its endpoint's end at the lease ends its blocks too", async () => {
+		const daemon = await start();
+		await running();
+		cloud.deleted = true;
+		expect(await daemon.ending).toMatchObject({ code: "ENDPOINT_NOT_FOUND" });
+		await daemon.stop();
+		expect(await ownBlocks()).toBe(0);
 	});
 });

@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type EndpointCommand, idFromBytes, type TaskId } from "@errand/proto";
+import { type EndpointCommand, Fault, idFromBytes, type TaskId } from "@errand/proto";
 import {
 	create,
 	fromBinary,
@@ -33,6 +33,7 @@ import { Attachments } from "./attachments.ts";
 import { carryOut } from "./carry-out.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import { takeLease } from "./lease.ts";
 import type { Logger } from "./logger.ts";
 import { managerDirectory, managerSpec } from "./manager-command.ts";
@@ -40,7 +41,9 @@ import { registrationOf } from "./registration.ts";
 import { ResultOutlet } from "./result-outlet.ts";
 import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
+import type { TaskAudit } from "./task-audit.ts";
 import { openTransferProcess } from "./transfer-process.ts";
+import { WorkerRuntimes } from "./worker-runtimes.ts";
 
 const tickMs = 500;
 /** Managers of an earlier daemon look for the new one every few seconds; after this long they are not waited for. */
@@ -63,13 +66,17 @@ export interface DaemonOptions {
 	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
 	readonly signal?: AbortSignal;
 	readonly clock?: Clock;
+	/** Told of every task. */
+	readonly audit?: TaskAudit;
+	/** After so long without anything to do the daemon ends; 0: never. */
+	readonly idleShutdownMs?: number;
 	readonly connect?: (options: UplinkOptions) => Uplink;
 	readonly linkLimits?: Partial<LinkLimits>;
 }
 
 export interface Daemon {
-	/** Resolves when the daemon must end: asked to from the cloud, or because it cannot go on (then with the error). */
-	readonly ending: Promise<Error | undefined>;
+	/** Resolves when the daemon must end: asked to from the cloud, idle, or because it cannot go on (then with the error). */
+	readonly ending: Promise<Error | "idle" | undefined>;
 	/** Takes nothing new, lets tasks run for the grace, ends managers unless they are to be kept, delivers, closes. */
 	stop(options?: { hurry?: boolean }): Promise<void>;
 	/** Lets go of everything at once and in no order: managers, the lease and what is not written yet are left as they are. */
@@ -81,19 +88,29 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	const { directory, config, cloud, log, scheduler, endpointId, version } = options;
 	const clock = options.clock ?? systemClock();
 	const { steadyMs } = clock;
-	const ending = Promise.withResolvers<Error | undefined>();
+	const ending = Promise.withResolvers<Error | "idle" | undefined>();
 	const aborting = new AbortController();
 	options.signal?.addEventListener("abort", () => {
 		if (phase === "starting") aborting.abort(options.signal?.reason);
 	});
 	let phase: "starting" | "running" | "stopping" = "starting";
+	let keepsManagers = config.keepManagers;
+
+	/** The cloud will not have this daemon, or nothing can be recorded any more. */
+	function cannotGoOn(error: Error): void {
+		// A lock is how somebody stops an endpoint from afar.
+		if (error instanceof Fault && error.code === "RESOURCE_LOCKED") {
+			log.info({ reason: error.message }, "the endpoint was locked; it stops");
+			ending.resolve(undefined);
+		} else ending.resolve(error);
+	}
 
 	const lease = await takeLease({
 		directory,
 		cloud,
 		log,
 		signal: aborting.signal,
-		onLost: (error) => ending.resolve(error),
+		onLost: cannotGoOn,
 	});
 	const journal = await Journal.open({
 		...interchangeDefaults,
@@ -103,14 +120,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	});
 	const interchange = new Interchange({
 		lossLimit: config.lossLimit,
+		allowedFunctions: config.allowedFunctions && new Set(config.allowedFunctions.map((id) => id.toLowerCase())),
 		queues: config.queues.map((queue) => queueSettings(queue, config.scheduler === "local")),
 	});
 	interchange.restore(journal.recovered, steadyMs());
+	const runtimes = new WorkerRuntimes(directory);
+	options.audit?.restore(journal.recovered.open);
 	const blobs = await BlobCache.open(join(directory, "blobs"), cloud.blobs, log);
 	const identity = await loadLinkIdentity(directory);
 	const tokens = await loadBlockTokens(directory);
 	const limits = { ...linkDefaults, orphanLimitMs: config.orphanLimitMs, ...options.linkLimits };
 
+	const idle = new IdleWatch(options.idleShutdownMs ?? 0, steadyMs());
 	let turnScheduled = false;
 	const turnSoon = (): void => {
 		if (turnScheduled) return;
@@ -201,8 +222,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	}
 
 	const registration = registrationOf(directory, config, journal.id, version);
-	const register = (signal: AbortSignal) => cloud.register(registration, signal);
-	const places = await register(aborting.signal);
+	const places = await cloud.register(registration, aborting.signal, { whileLocked: "wait" });
 	const linkPort = config.linkPort ?? (await loadLinkPort(directory, config.linkHost, log));
 	// From here to the return nothing is awaited: whoever calls in finds everything in its place.
 	const link = await openLink({
@@ -218,7 +238,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		events: {
 			attached,
 			welcomed(managerId) {
-				const isOver = phase === "stopping" && !config.keepManagers;
+				const isOver = phase === "stopping" && !keepsManagers;
 				if (attachments.isShutOut(managerId)) link.drain(managerId, "this block is not the endpoint's any more");
 				else if (isOver) link.drain(managerId, "the endpoint is stopping");
 				settleIfDone();
@@ -234,6 +254,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			},
 			results(managerId, results) {
 				interchange.results(managerId, results, steadyMs());
+				if (runtimes.note(results)) heartbeat.tellSoon();
 				turnSoon();
 			},
 			reports: (managerId, reports) => forward(managerId, reports),
@@ -242,14 +263,16 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 	saveLinkPort(directory, link.port);
 	const uplink = (options.connect ?? openUplink)({
 		places,
-		renew: register,
+		renew: (signal) => cloud.register(registration, signal, { whileLocked: "refuse" }),
 		log,
 		events: {
 			async taskBatch(bytes) {
 				// Not acknowledged: the broker keeps it for the next daemon.
 				if (phase === "stopping") return new Promise<void>(() => undefined);
+				idle.busy(steadyMs());
 				await durable(
 					journal.accept(bytes, (tasks) => {
+						options.audit?.accepted(tasks);
 						interchange.accept(tasks, steadyMs());
 						turnSoon();
 					}),
@@ -258,7 +281,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			command,
 			connected: () => void heartbeat.tell(),
 			disconnected: (reason) => log.warn({ reason }, "uplink: work goes on; results wait for the broker"),
-			refused: (error) => ending.resolve(error),
+			refused: cannotGoOn,
 		},
 	});
 
@@ -278,6 +301,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			ending.resolve(undefined);
 			return;
 		}
+		if (received.command === "cmd_start_endpoint") throw new RangeError("command: this endpoint is no manager");
 		const ids = received.kwargs.task_ids as TaskId[];
 		await durable(journal.cancel(ids));
 		interchange.cancel(ids, received.kwargs.grace_ms || config.cancelGraceMs, steadyMs());
@@ -291,7 +315,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			if (report.event.case !== "state") rest.push(report);
 			else {
 				states.push(report);
-				if (report.event.value.state === TaskState.RUNNING) interchange.started(managerId, idFromBytes(report.taskId));
+				if (report.event.value.state !== TaskState.RUNNING) continue;
+				interchange.started(managerId, idFromBytes(report.taskId));
+				options.audit?.started(idFromBytes(report.taskId));
 			}
 		}
 		for (const [some, persistent] of [
@@ -326,7 +352,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
 	function turn(): void {
 		if (phase !== "stopping") interchange.place(steadyMs());
-		carryOut(interchange.takeReactions(), { link, outlet, journal, reporter, wallMs: clock.wallMs });
+		carryOut(interchange.takeReactions(), {
+			link,
+			outlet,
+			journal,
+			reporter,
+			audit: options.audit,
+			wallMs: clock.wallMs,
+		});
 		if (phase === "running" && interchange.counts().managers === 0 && !interchange.empty) scaling.scale();
 	}
 
@@ -358,6 +391,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 				managers,
 				total_cores: cores,
 				scheduler: scheduler.name,
+				worker_runtimes: [...runtimes.seen],
 				...(trouble !== "" && { trouble }),
 				...(paused !== undefined && { paused }),
 				blocks: summarizeAll(supervisor.blocks, (id) => attachments.count(id)),
@@ -375,6 +409,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		if (phase === "running") scaling.scale();
 		turnSoon();
 		heartbeat.tick();
+		if (idle.look(!interchange.empty || !outlet.quiet, steadyMs())) {
+			log.info({ idleMs: options.idleShutdownMs }, "nothing to do: the endpoint ends");
+			ending.resolve("idle");
+		}
 	}, tickMs);
 
 	outlet.resume(
@@ -401,14 +439,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		"the endpoint is running",
 	);
 
-	async function stop(how: { hurry?: boolean } = {}): Promise<void> {
+	async function stop(how: { hurry?: boolean; graceMs?: number } = {}): Promise<void> {
 		if (phase === "stopping") return;
 		phase = "stopping";
-		log.info({ keepManagers: config.keepManagers, running: interchange.counts().held }, "the endpoint is stopping");
-		if (!config.keepManagers) {
+		log.info({ keepManagers: keepsManagers, running: interchange.counts().held }, "the endpoint is stopping");
+		if (!keepsManagers) {
 			for (const { id } of supervisor.blocks) interchange.drainBlock(id, "the endpoint is stopping");
 			turnSoon();
-			const untilMs = steadyMs() + (how.hurry ? 0 : config.stopGraceMs);
+			const untilMs = steadyMs() + (how.hurry ? 0 : (how.graceMs ?? config.stopGraceMs));
 			while (interchange.counts().held > 0 && steadyMs() < untilMs)
 				await new Promise((resolve) => setTimeout(resolve, 50));
 			await outlet.written();
@@ -447,8 +485,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 		ending: ending.promise,
 		async stop(how) {
 			const failed = await Promise.race([ending.promise, Promise.resolve("running" as const)]);
-			// Another daemon has the endpoint, or nothing can be recorded any more: managers are left to whoever comes next.
-			if (failed instanceof Error) await abandon();
+			if (failed instanceof Fault && failed.code === "ENDPOINT_NOT_FOUND") {
+				// It was deleted: nobody comes next, and nobody takes a result.
+				keepsManagers = false;
+				await stop({ ...how, graceMs: 0 });
+			}
+			// Another daemon has the endpoint, or its key has changed, or nothing can be recorded any more: managers are left
+			// to whoever comes next.
+			else if (failed instanceof Error) await abandon();
 			else await stop(how);
 		},
 		abandon,

@@ -28,7 +28,7 @@ export interface HeldLease {
 export interface LeaseOptions {
 	readonly directory: string;
 	readonly cloud: Pick<CloudClient, "takeLease" | "releaseLease">;
-	/** Another daemon has the lease: this one must stop at once. */
+	/** Another daemon has the lease, or the endpoint was deleted: this one must stop at once. */
 	readonly onLost: (error: Fault) => void;
 	readonly log: Logger;
 	readonly signal: AbortSignal;
@@ -66,7 +66,7 @@ export async function takeLease({ directory, cloud, onLost, log, signal }: Lease
 			lease = await cloud.takeLease(request, signal);
 		} catch (error) {
 			if (over || signal.aborted) return;
-			if (error instanceof Fault && error.code === "LEASE_HELD") {
+			if (error instanceof Fault && (error.code === "LEASE_HELD" || error.code === "ENDPOINT_NOT_FOUND")) {
 				over = true;
 				onLost(error);
 				return;

@@ -6,7 +6,7 @@ import type { EndpointConfig } from "../config/config.ts";
 
 export function registrationOf(
 	directory: string,
-	{ displayName, public: isPublic, allowedFunctions, admins, collections }: EndpointConfig,
+	{ displayName, public: isPublic, allowedFunctions, admins, authenticationPolicy, collections }: EndpointConfig,
 	journalId: string,
 	version: string,
 ): EndpointRegistration {
@@ -15,6 +15,7 @@ export function registrationOf(
 		...(displayName !== undefined && { display_name: displayName }),
 		public: isPublic,
 		...(allowedFunctions !== undefined && { allowed_functions: [...allowedFunctions] }),
+		...(authenticationPolicy !== undefined && { authentication_policy: authenticationPolicy }),
 		...(admins.length > 0 && { admins: [...admins] }),
 		metadata: {
 			errand_protocol: 1,

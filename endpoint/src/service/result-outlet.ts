@@ -56,6 +56,11 @@ export class ResultOutlet {
 		for (const { number, bytes, results } of batches) this.#publish(bytes, results, Promise.resolve(number));
 	}
 
+	/** Nothing is on its way. */
+	get quiet(): boolean {
+		return this.#writing === undefined && this.#unconfirmed === 0;
+	}
+
 	/** Resolves when everything is in the journal. */
 	async written(): Promise<void> {
 		while (this.#writing !== undefined) await this.#writing;

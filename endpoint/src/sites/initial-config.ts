@@ -5,6 +5,7 @@ import type { SchedulerName } from "@errand/proto";
 import { defaultConfigText } from "../config/default-config.ts";
 import { type Answers, configText, plainConfigText } from "./config-text.ts";
 import { nothingKnown } from "./inquiry.ts";
+import { managerFiles } from "./manager-files.ts";
 import { schedulerSite } from "./scheduler-site.ts";
 import { readSite } from "./site-files.ts";
 
@@ -15,14 +16,27 @@ export interface InitRequest {
 	/** Without a site; `local` when neither is said. */
 	readonly scheduler: SchedulerName | undefined;
 	readonly answers: Answers;
+	/** For others too: a template of it instead. */
+	readonly multiUser?: boolean;
 }
 
 /** False: there was one. Throws an AnswerFault; then nothing was written. */
 export function writeInitialConfig(directory: string, request: InitRequest, sites: string): boolean {
 	const text = initialConfigText(directory, request, sites);
+	const files = request.multiUser ? managerFiles(text, request.name) : { "config.yaml": text };
 	mkdirSync(directory, { recursive: true, mode: 0o700 });
+	// The one by which it is known that there is a configuration comes last.
+	const [own, ...others] = Object.entries(files);
+	const written = [...others, own as [string, string]].map(([name, content]) =>
+		writeNew(join(directory, name), content),
+	);
+	return written.at(-1) === true;
+}
+
+/** False: there was one, which is somebody's. */
+function writeNew(path: string, text: string): boolean {
 	try {
-		const file = openSync(join(directory, "config.yaml"), "wx", 0o600);
+		const file = openSync(path, "wx", 0o600);
 		writeFileSync(file, text);
 		closeSync(file);
 		return true;

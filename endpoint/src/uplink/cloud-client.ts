@@ -1,6 +1,6 @@
 /** The few REST calls of a daemon: its lease, its registration, its blobs. Faults are the cloud's own; what may succeed later is tried again. */
 import { createReadStream } from "node:fs";
-import { Fault, faults, isFaultCode } from "@errand/proto";
+import { Fault, type FaultCode, faults, isFaultCode } from "@errand/proto";
 import {
 	type EndpointRegistered,
 	type EndpointRegistration,
@@ -20,6 +20,7 @@ const requestTimeoutMs = 30_000;
 const firstWaitMs = 200;
 const longestWaitMs = 20_000;
 
+const owned = z.object({ owner_id: z.uuid() });
 const problem = z.object({ code: z.string(), detail: z.string() });
 
 export interface CloudClient {
@@ -27,8 +28,14 @@ export interface CloudClient {
 	takeLease(request: z.input<typeof leaseRequest>, signal: AbortSignal): Promise<Lease>;
 	/** One try. */
 	releaseLease(request: z.input<typeof leaseRequest>, signal: AbortSignal): Promise<void>;
-	/** Tries until the cloud answers. */
-	register(registration: EndpointRegistration, signal: AbortSignal): Promise<EndpointRegistered>;
+	/** Tries until the cloud answers. `whileLocked`: whether a lock on the endpoint is waited out or the answer. */
+	register(
+		registration: EndpointRegistration,
+		signal: AbortSignal,
+		options: { whileLocked: "wait" | "refuse" },
+	): Promise<EndpointRegistered>;
+	/** The account that the endpoint belongs to. Tries until the cloud answers. */
+	ownerId(signal: AbortSignal): Promise<string>;
 	/** The cloud's version document, without credentials: for the doctor. One try. */
 	version(signal: AbortSignal): Promise<unknown>;
 	readonly blobs: BlobRemote;
@@ -80,13 +87,20 @@ export function openCloudClient(credentials: Credentials, nowMs: () => number, l
 		}
 	}
 
-	async function patiently<T>(what: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+	/** `final`: a fault that would pass, and is the answer all the same. */
+	async function patiently<T>(
+		what: string,
+		signal: AbortSignal,
+		call: () => Promise<T>,
+		final?: FaultCode,
+	): Promise<T> {
 		const backOff = new BackOff(firstWaitMs, longestWaitMs);
 		for (;;) {
 			try {
 				return await call();
 			} catch (error) {
-				if (signal.aborted || (error instanceof Fault && !faults[error.code].retry)) throw error;
+				if (signal.aborted) throw error;
+				if (error instanceof Fault && (error.code === final || !faults[error.code].retry)) throw error;
 				const waitMs = error instanceof Fault && error.retryAfterS ? error.retryAfterS * 1000 : backOff.nextMs();
 				log.warn({ what, waitMs: Math.round(waitMs), err: error }, "cloud: no success yet, waiting to try again");
 				await pause(waitMs, signal);
@@ -109,11 +123,18 @@ export function openCloudClient(credentials: Credentials, nowMs: () => number, l
 			);
 			await response.body?.cancel();
 		},
-		register: (body, signal) =>
-			patiently("registration", signal, async () => {
-				const path = `/v3/endpoints/${credentials.endpointId}`;
+		register(body, signal, { whileLocked }) {
+			const path = `/v3/endpoints/${credentials.endpointId}`;
+			const call = async (): Promise<EndpointRegistered> => {
 				const response = await request({ method: "PUT", path, json: body, timeoutMs: requestTimeoutMs }, signal);
 				return endpointRegistered.parse(await response.json());
+			};
+			return patiently("registration", signal, call, whileLocked === "refuse" ? "RESOURCE_LOCKED" : undefined);
+		},
+		ownerId: (signal) =>
+			patiently("the endpoint's owner", signal, async () => {
+				const response = await request({ method: "GET", path: endpointPath, timeoutMs: requestTimeoutMs }, signal);
+				return owned.parse(await response.json()).owner_id;
 			}),
 		async version(signal) {
 			const response = await fetch(`${credentials.cloudUrl}/v2/version`, {

@@ -26,9 +26,10 @@ export type Places = Pick<
 >;
 
 export interface UplinkEvents {
-	/** Resolves when the batch is in the journal: then, and only then, it is acknowledged. A RangeError: it is no batch. */
+	/** Resolves when the batch is in the journal: then, and only then, it is acknowledged. A RangeError: it is refused. */
 	taskBatch(bytes: Uint8Array): Promise<void>;
-	command(command: EndpointCommand): Promise<void>;
+	/** `sentAtMs`: Unix milliseconds, as the message says; undefined when it does not. */
+	command(command: EndpointCommand, sentAtMs?: number): Promise<void>;
 	connected(): void;
 	disconnected(reason: string): void;
 	/** The cloud does not want this endpoint any more; the uplink does not try again. */
@@ -106,7 +107,7 @@ export function openUplink({ places: firstPlaces, renew, events, log }: UplinkOp
 		try {
 			return await renew(ending.signal);
 		} catch (error) {
-			if (ending.signal.aborted || (error instanceof Fault && !faults[error.code].retry)) throw error;
+			if (ending.signal.aborted || (error instanceof Fault && isFinal(error))) throw error;
 			log.warn({ err: error }, "uplink: the cloud gives no new address for the broker; trying the last one");
 			return places;
 		}
@@ -155,6 +156,9 @@ export function openUplink({ places: firstPlaces, renew, events, log }: UplinkOp
 		},
 	};
 }
+
+/** A lock passes, but whoever locks a running endpoint wants it to end. */
+const isFinal = ({ code }: Fault): boolean => code === "RESOURCE_LOCKED" || !faults[code].retry;
 
 async function openSession(places: Places, events: UplinkEvents, log: Logger): Promise<Session> {
 	const lost = Promise.withResolvers<string>();
@@ -234,7 +238,12 @@ async function consume(
 	await channel.prefetch(prefetch);
 	// In the other order a task could overtake the command that cancels it for no reason.
 	await channel.consume(places.command_queue_info.queue, (message) =>
-		handle(message, "commands", async ({ content }) => events.command(parseCommand(content))),
+		handle(message, "commands", async ({ content, properties }) => {
+			const { timestamp } = properties as { timestamp?: unknown };
+			return typeof timestamp === "number"
+				? events.command(parseCommand(content), timestamp * 1000)
+				: events.command(parseCommand(content));
+		}),
 	);
 	await channel.consume(places.task_queue_info.queue, (message) =>
 		handle(message, "tasks", ({ content, properties }) => {

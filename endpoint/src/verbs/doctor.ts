@@ -14,11 +14,13 @@ interface DoctorRequest {
 }
 
 export async function doctor(place: Place, { json, online, canary }: DoctorRequest): Promise<number> {
-	const { directory, managerProgram } = place;
+	const { directory, version, mainFile, managerProgram } = place;
 	const stopping = new AbortController();
 	for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.abort());
 	const checks = await examine({
 		directory,
+		version,
+		mainFile,
 		managerProgram,
 		openScheduler: (config, at) => place.openScheduler(config, at, silentLogger),
 		online,

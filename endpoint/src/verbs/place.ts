@@ -7,6 +7,8 @@ export interface Place {
 	/** The endpoint's. */
 	readonly directory: string;
 	readonly version: string;
+	/** Of the program that runs now. */
+	readonly mainFile: string;
 	/** The manager's main file. */
 	readonly managerProgram: string;
 	/** That of the agent that moves files. */

@@ -9,7 +9,8 @@ import { type Identity, identitySet } from "../multiuser/identity.ts";
 import { openIdentityMapFile } from "../multiuser/identity-map-file.ts";
 import { type LocalAccount, localAccount } from "../multiuser/local-account.ts";
 import type { JsonObject } from "../multiuser/quoted-values.ts";
-import { readUserConfigTemplate, renderUserConfig, userConfigFiles } from "../multiuser/user-config.ts";
+import { readUserConfigTemplate, renderUserConfig } from "../multiuser/user-config.ts";
+import { userConfigFiles } from "../multiuser/user-config-files.ts";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
 

@@ -1,60 +1,49 @@
-/** Serves the endpoint until a signal, the cloud, or a failure that it cannot survive ends it. */
+/** Serves the endpoint of this directory. */
 import { mkdirSync } from "node:fs";
 import pino from "pino";
-import { readConfig } from "../config/config.ts";
-import { readCredentials } from "../config/credentials.ts";
-import { openDaemon } from "../service/daemon.ts";
-import { exitStatus, exitStatusOf } from "../service/exit-status.ts";
+import { type EndpointConfig, readConfig } from "../config/config.ts";
+import { type Credentials, readCredentials } from "../config/credentials.ts";
+import { type DaemonOptions, openDaemon } from "../service/daemon.ts";
 import { removeProcessRecord, writeProcessRecord } from "../service/process-record.ts";
+import { type Served, type ServeOptions, serve } from "../service/serve.ts";
 import { openCloudClient } from "../uplink/cloud-client.ts";
 import type { Place } from "./place.ts";
 
-export async function run({
-	directory,
-	version,
-	managerProgram,
-	transferProgram,
-	openScheduler,
-}: Place): Promise<number> {
-	const config = readConfig(directory);
-	const credentials = readCredentials(directory);
+export async function run(place: Place): Promise<number> {
+	const config = readConfig(place.directory);
+	const credentials = readCredentials(place.directory);
+	return await runDaemon(place, config, credentials, { idleShutdownMs: config.idleShutdownMs ?? 0 });
+}
+
+/** Resolves to the exit status when it has ended. */
+export async function runDaemon(
+	{ directory, version, managerProgram, transferProgram, openScheduler }: Place,
+	config: EndpointConfig,
+	credentials: Credentials,
+	more: Pick<DaemonOptions, "audit" | "idleShutdownMs"> & Pick<ServeOptions<Served>, "onRunning" | "onIdle">,
+): Promise<number> {
+	const { audit, idleShutdownMs, ...told } = more;
 	mkdirSync(config.workingDirectory, { recursive: true, mode: 0o700 });
 	const log = pino({ level: config.logLevel, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
 	const scheduler = openScheduler(config, directory, log);
 	writeProcessRecord(directory, new Date());
-	const asked = Promise.withResolvers<undefined>();
-	const stopping = new AbortController();
-	const starting = openDaemon({
-		directory,
-		endpointId: credentials.endpointId,
-		config,
-		version,
-		cloud: openCloudClient(credentials, Date.now, log),
-		scheduler,
-		managerProgram,
-		transferProgram,
-		log,
-		signal: stopping.signal,
-	});
-	let signals = 0;
-	for (const signal of ["SIGTERM", "SIGINT"] as const)
-		process.on(signal, () => {
-			log.info({ signal }, "asked to stop");
-			if (++signals > 1) process.exit(exitStatus.internal);
-			stopping.abort(new Error(`stopped by ${signal}`));
-			asked.resolve(undefined);
+	const open = (signal: AbortSignal) =>
+		openDaemon({
+			directory,
+			endpointId: credentials.endpointId,
+			config,
+			version,
+			cloud: openCloudClient(credentials, Date.now, log),
+			scheduler,
+			managerProgram,
+			transferProgram,
+			log,
+			signal,
+			...(audit && { audit }),
+			...(idleShutdownMs !== undefined && { idleShutdownMs }),
 		});
 	try {
-		const daemon = await starting;
-		const error = await Promise.race([daemon.ending, asked.promise]);
-		if (error) log.error({ err: error }, "the endpoint cannot go on");
-		await daemon.stop();
-		if (!error) return exitStatus.ok;
-		process.stderr.write(`errand-endpoint: ${error.message}\n`);
-		return exitStatusOf(error);
-	} catch (error) {
-		if (signals > 0) return exitStatus.ok;
-		throw error;
+		return await serve({ open, log, ...told });
 	} finally {
 		removeProcessRecord(directory);
 	}

@@ -7,6 +7,11 @@ import * as z from "zod";
 const VERSION = 0x01;
 const uuid = z.uuid().transform((id) => id.toLowerCase());
 const transition = z.object({ timestamp: z.number(), state: z.string(), actor: z.string() });
+/** Real messages have a handful. Counted before they are looked at: each that is wrong would cost memory. */
+const transitions = z.array(z.unknown()).max(1_000).pipe(z.array(transition));
+/** Of what is wrong with a message that many are told. */
+const issuesTold = 5;
+const foundCharacters = 100;
 
 export const taskMessage = z.object({
 	task_id: uuid,
@@ -20,13 +25,14 @@ export const resultMessage = z.object({
 	data: z.string(),
 	details: z.record(z.string(), z.unknown()).nullish(),
 	error_details: z.object({ code: z.string(), user_message: z.string() }).nullish(),
-	task_statuses: z.array(transition).nullish(),
+	task_statuses: transitions.nullish(),
 });
 
 export const statusReportMessage = z.object({
 	endpoint_id: uuid,
 	global_state: z.record(z.string(), z.unknown()),
-	task_statuses: z.record(z.string(), z.array(transition)),
+	/** Nobody reads them: results and reports say what becomes of tasks. */
+	task_statuses: z.record(z.string(), z.unknown()),
 });
 
 const schemas = { task: taskMessage, result: resultMessage, ep_status_report: statusReportMessage };
@@ -54,8 +60,17 @@ export function decodeMessage<Type extends MessageType>(type: Type, bytes: Uint8
 		throw new RangeError("message: not JSON in UTF-8", { cause });
 	}
 	const found = (envelope as { message_type?: unknown } | null)?.message_type;
-	if (found !== type) throw new RangeError(`message: type ${JSON.stringify(found)}, expected "${type}"`);
+	if (found !== type) throw new RangeError(`message: type ${shown(found)}, expected "${type}"`);
 	const parsed = schemas[type].safeParse((envelope as { data?: unknown }).data);
-	if (!parsed.success) throw new RangeError(`message: ${type}: ${z.prettifyError(parsed.error)}`);
+	if (!parsed.success) {
+		const issues = parsed.error.issues.slice(0, issuesTold);
+		throw new RangeError(`message: ${type}: ${z.prettifyError({ ...parsed.error, issues })}`);
+	}
 	return parsed.data as Message<Type>;
 }
+
+/** Foreign, and for a log line. */
+const shown = (value: unknown): string =>
+	typeof value === "object" && value !== null
+		? "of no text"
+		: (JSON.stringify(value) ?? "missing").slice(0, foundCharacters);

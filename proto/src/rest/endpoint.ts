@@ -1,5 +1,9 @@
 import * as z from "zod";
+import { consumePlace, publishPlace } from "../broker-place.ts";
 import { waitingWords } from "../waiting.ts";
+
+/** So many user endpoints may one manager run. */
+export const toldUserEndpoints = 10_000;
 
 /** `POST /v3/endpoints`, `PUT /v3/endpoints/{id}` */
 export const endpointRegistration = z.object({
@@ -24,24 +28,15 @@ export const endpointRegistration = z.object({
 			errand_journal_id: z.uuid().optional(),
 			/** It has collections: an agent of its own will ask for transfers. */
 			errand_collections: z.boolean().optional(),
+			/** Set by our daemon when it runs no tasks itself, but starts a user endpoint for each account and configuration. */
+			errand_manager: z.literal(true).optional(),
+			/** The user endpoints that a manager's processes still run: it lives less long than they do. The others have ended. */
+			errand_user_endpoints: z.array(z.uuid()).max(toldUserEndpoints).optional(),
 		})
 		.catchall(z.unknown())
 		.default({}),
 });
 export type EndpointRegistration = z.input<typeof endpointRegistration>;
-
-const publishPlace = z.object({
-	connection_url: z.string(),
-	exchange: z.string(),
-	queue: z.string(),
-	queue_publish_kwargs: z.object({
-		exchange: z.string(),
-		routing_key: z.string(),
-		mandatory: z.literal(true),
-		properties: z.object({ delivery_mode: z.literal(2) }),
-	}),
-});
-const consumePlace = z.object({ connection_url: z.string(), exchange: z.string(), queue: z.string() });
 
 /** The reply to a registration by our daemon; the public interface's kinds are subsets of it. */
 export const endpointRegistered = z.object({
@@ -132,6 +127,7 @@ export type WaitingSummary = z.infer<typeof waitingSummary>;
 /** So many of each are told in one heartbeat; the rest is left out. */
 export const toldBlocks = 200;
 export const toldDemands = 50;
+export const toldRuntimes = 8;
 
 /** The keys of a heartbeat's `global_state` that our daemon sends; names of the public interface's engines. */
 export const endpointStatusDetails = z.object({
@@ -146,6 +142,10 @@ export const endpointStatusDetails = z.object({
 	scheduler: z.string(),
 	errand_version: z.string(),
 	hostname: z.string(),
+	/** What Python workers were when they last ran something, the newest last: "Python 3.11.7, dill 0.3.9". */
+	worker_runtimes: z.array(z.string()).max(toldRuntimes).default([]),
+	/** Of a manager: how many of its user endpoints run. */
+	user_endpoints: z.int().optional(),
 	/** What is wrong, for people; absent when all is well. */
 	trouble: z.string().optional(),
 	/** Why no block is submitted until somebody resumes the endpoint; absent when it is not paused. */

@@ -28,6 +28,10 @@ export const submitted = z.object({
 	task_group_id: z.uuid(),
 	endpoint_id: z.uuid(),
 	tasks: z.record(z.uuid(), z.array(z.uuid())),
+	/** What the submitter should know, a sentence each: versions that do not fit. Absent when there is nothing. */
+	warnings: z.array(z.string()).optional(),
+	/** The same as one text, at the place from which the public interface's client shows it to its user. */
+	ha_warning: z.string().optional(),
 });
 export type Submitted = z.infer<typeof submitted>;
 
@@ -86,6 +90,8 @@ export const transition = z.object({
 /** `GET /v1/tasks/{id}` */
 export const taskDocument = taskSummary.extend({
 	resources: resourceSpecification.nullable(),
+	/** How the versions at both ends did not fit when it was submitted; null: nothing was found. */
+	version_skew: z.string().nullable().default(null),
 	transitions: z.array(transition),
 	execution: execution.nullable(),
 	failure: failure.nullable(),
@@ -115,6 +121,8 @@ export const explanation = z.object({
 	endpoint_seen_at: z.iso.datetime().nullable(),
 	/** What is wrong at the endpoint, in its own words; null when it says that all is well. */
 	trouble: z.string().nullable(),
+	/** As in the task's document. */
+	version_skew: z.string().nullable().default(null),
 });
 export type Explanation = z.infer<typeof explanation>;
 

@@ -11,6 +11,7 @@ import { commandOf, functionInFile, jsonArguments } from "../run-target.ts";
 import type { Screen } from "../screen.ts";
 import { selectEndpoint, selectFunction } from "../selector.ts";
 import { commandResultOf, exitOfResult, resultOf, showFailure, showResult, taskResult } from "../task-result.ts";
+import { userConfigOf } from "../user-config.ts";
 import { verb } from "../verb.ts";
 import { WaitingNotes } from "../waiting-notes.ts";
 
@@ -42,6 +43,10 @@ export const run = verb({
 			completes: "endpoint",
 		},
 		...resourceOptions,
+		{
+			flags: "--user-config <json>",
+			summary: "what the endpoint's template lets you choose: a JSON object, or a file of it",
+		},
 		{ flags: "-d, --detach", summary: "print the task's id and return" },
 	],
 	examples: [
@@ -59,6 +64,10 @@ export const run = verb({
 			"errand run -e polaris --nodes 2 --ranks-per-node 4 --expected 40m -- ./solver --cells 4096",
 			"an MPI program: eight processes on two nodes",
 		],
+		[
+			`errand run -e cluster --user-config '{"max_blocks": 4}' -- hostname`,
+			"on an endpoint with a template, filled in with this",
+		],
 	],
 	input: z
 		.object({
@@ -67,6 +76,7 @@ export const run = verb({
 			rest: z.array(z.string()).optional(),
 			endpoint: z.string().optional(),
 			...resourceInput,
+			userConfig: z.string().optional(),
 			detach: z.boolean().default(false),
 		})
 		.refine(
@@ -84,11 +94,14 @@ export const run = verb({
 		const endpoint = await selectEndpoint(context, client, input.endpoint);
 		const { functionId, packed } = await prepare(context, client, input);
 		const resources = specificationOf(input);
+		const userConfig = userConfigOf(input.userConfig, context.workingDirectory);
 		const submitted = await client.submit(endpoint.id, {
 			tasks: { [functionId]: [packed] },
 			...(resources && { resource_specification: resources }),
+			...(userConfig && { user_endpoint_config: userConfig }),
 		});
 		const id = Object.values(submitted.tasks)[0]?.[0] as TaskId;
+		for (const warning of submitted.warnings ?? []) context.note(warning);
 		rememberTask(context.home, { id, group: submitted.task_group_id, cloudUrl: client.cloudUrl });
 		yield { type: "submitted", task_id: id, task_group_id: submitted.task_group_id, endpoint_id: endpoint.id };
 		const notes = new WaitingNotes(context, client);

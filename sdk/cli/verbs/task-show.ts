@@ -25,6 +25,7 @@ export const taskShow = verb({
 			["endpoint", `${task.endpoint_name} (${task.endpoint_id})`],
 			["state", screen.style(stateColours[task.state], task.state) + (task.cancel_requested ? ", asked to stop" : "")],
 			...(task.explanation ? explanationPairs(task.explanation, screen) : []),
+			["versions", task.explanation ? undefined : (task.version_skew ?? undefined)],
 			["asks for", task.resources ? JSON.stringify(task.resources) : undefined],
 			["retry of", task.retry_of ?? undefined],
 			["ran on", run ? `${run.host}, worker process ${run.worker_pid}, ${run.runtime_version}` : undefined],

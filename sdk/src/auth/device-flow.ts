@@ -27,6 +27,8 @@ export interface DeviceLoginRequest {
 	signal?: AbortSignal;
 	/** What the confirmation page calls the program that asks; a browser says its own name instead. */
 	program?: string;
+	/** The password is asked for even where the browser remembers who logged in. */
+	fresh?: boolean;
 	/** A public client that the cloud knows, and its scopes; the cloud's own for our programs unless given. */
 	client?: { readonly id: string; readonly scopes: readonly string[] };
 	/** Waits; for tests. */
@@ -67,7 +69,11 @@ export async function requestDeviceLogin(options: DeviceLoginRequest): Promise<D
 	if (deviceEndpoint === undefined) {
 		throw new Fault("ROUTE_NOT_FOUND", `The issuer of ${cloudUrl} knows no device login; use a service client.`);
 	}
-	const request = { client_id: clientId, scope: scopes.join(" ") };
+	// A login of the last second; nought is not kept over the pages of the device flow. The age is a matter of OpenID.
+	const request =
+		options.fresh === true
+			? { client_id: clientId, scope: [...new Set([...scopes, "openid"])].join(" "), max_age: "1" }
+			: { client_id: clientId, scope: scopes.join(" ") };
 	const headers = options.program === undefined ? {} : { "user-agent": options.program.replace(/[^ -~]/g, "?") };
 	const reply = await postForm(deviceEndpoint, request, headers, signal);
 	const expiresInS = Number(reply.expires_in);

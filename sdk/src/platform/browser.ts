@@ -11,6 +11,7 @@ function noLogins(): TypeError {
 }
 
 export const platform: Platform = {
+	runtime: () => ({}),
 	defaultCloudUrl: () => globalThis.location.origin,
 
 	storedTokens() {

@@ -41,6 +41,11 @@ async function build(file: string): Promise<string> {
 }
 
 export const platform: Platform = {
+	runtime: () => ({
+		node_version: process.versions.node,
+		platform: { system: process.platform, machine: process.arch },
+	}),
+
 	defaultCloudUrl: () => process.env.ERRAND_CLOUD_URL ?? "http://localhost:5000",
 
 	storedTokens(cloudUrl): TokenSource {

@@ -41,6 +41,8 @@ export interface LogoutOptions {
 }
 
 export interface Platform {
+	/** What this program runs on, for templates of endpoints. */
+	runtime(): Record<string, unknown>;
 	/** The cloud to use when nobody said which. */
 	defaultCloudUrl(): string;
 	/** What `errand login` stored for this cloud (or the current one). Refuses where there is no such place. */

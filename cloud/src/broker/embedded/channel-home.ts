@@ -11,6 +11,10 @@ export interface ChannelHome {
 	readonly cancelNotify: boolean;
 	/** Announced by headers and not complete, on all channels. */
 	incomingBytes: number;
+	/** Received of messages that are not complete, on all connections of the broker. */
+	readonly unfinished: { bytes: number; readonly limitBytes: number };
+	/** On all channels. */
+	consumers: number;
 	/** False while more waits for the socket than is good. */
 	readonly writable: boolean;
 	send(method: number, channel: number, fields: Fields): void;

@@ -13,6 +13,9 @@ import { Refusal } from "./refusal.ts";
 import { TopologyMethods } from "./topology-methods.ts";
 import { Unacked } from "./unacked.ts";
 
+/** Of one connection; each costs memory, whether or not it gets anything. */
+const consumerLimit = 10_000;
+
 class ChannelConsumer implements Consumer {
 	readonly tag: string;
 	readonly tagBytes: Buffer;
@@ -115,7 +118,7 @@ export class Channel {
 	}
 
 	consumerCancelled(consumer: ChannelConsumer): void {
-		this.#consumers.delete(consumer.tag);
+		if (this.#consumers.delete(consumer.tag)) this.#home.consumers--;
 		if (this.#home.cancelNotify)
 			this.#home.send(methods.basicCancel, this.number, { consumerTag: consumer.tag, nowait: true });
 	}
@@ -134,6 +137,7 @@ export class Channel {
 		this.#incoming.drop();
 		const consumers = [...this.#consumers.values()];
 		this.#consumers.clear();
+		this.#home.consumers -= consumers.length;
 		for (const consumer of consumers) consumer.queue.removeConsumer(consumer);
 		this.#unacked.requeue(this.#unacked.tags);
 	}
@@ -211,8 +215,11 @@ export class Channel {
 		const exclusive = fields.exclusive as boolean;
 		if (queue.hasExclusiveConsumer || (exclusive && queue.consumerCount > 0))
 			throw new Refusal("ACCESS_REFUSED", `queue '${queue.name}' in vhost '/' in exclusive use`);
+		if (this.#home.consumers >= consumerLimit)
+			throw new Refusal("NOT_ALLOWED", `more than ${consumerLimit} consumers on one connection`);
 		const consumer = new ChannelConsumer(this, queue, tag, fields.noAck as boolean, this.#consumerLimit);
 		this.#consumers.set(tag, consumer);
+		this.#home.consumers++;
 		queue.addConsumer(consumer, exclusive);
 		if (!fields.nowait) this.#reply(methods.basicConsumeOk, { consumerTag: tag });
 		queue.pump();
@@ -221,7 +228,7 @@ export class Channel {
 	#basicCancel(fields: Fields): void {
 		const tag = fields.consumerTag as string;
 		const consumer = this.#consumers.get(tag);
-		this.#consumers.delete(tag);
+		if (this.#consumers.delete(tag)) this.#home.consumers--;
 		consumer?.queue.removeConsumer(consumer);
 		if (!fields.nowait) this.#reply(methods.basicCancelOk, { consumerTag: tag });
 	}

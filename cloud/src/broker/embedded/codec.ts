@@ -1,15 +1,5 @@
-/**
- * The AMQP 0-9-1 method tables of amqplib, which know every method in both directions.
- *
- * amqplib's `exports` map names only its client, so its generated tables are loaded by file path. That is a private
- * door: the version in package.json is exact, and this file refuses to load another one, so that an update is a
- * decision (run this folder's tests, then change `pinnedVersion`).
- */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-
-const pinnedVersion = "2.3.1";
+/** The AMQP 0-9-1 method tables of amqplib, which know every method in both directions. */
+import { amqplibInternals } from "../amqplib-internals.ts";
 
 /** Method arguments by name, as the tables decode them. */
 export type Fields = Record<string, unknown>;
@@ -20,19 +10,7 @@ interface MethodTables {
 	info(id: number): { name: string };
 }
 
-function load(): MethodTables {
-	const require = createRequire(import.meta.url);
-	const directory = dirname(require.resolve("amqplib"));
-	const { version } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as { version: string };
-	if (version !== pinnedVersion)
-		throw new Error(
-			`the embedded broker was checked against amqplib ${pinnedVersion}, and ${version} is installed; ` +
-				"install the exact version, or check the new one and change codec.ts",
-		);
-	return require(join(directory, "lib", "defs.js")) as MethodTables;
-}
-
-const tables = load();
+const tables = amqplibInternals("defs.js") as MethodTables;
 
 /** Class and method ids, `class << 16 | method`. */
 export const methods = {

@@ -11,6 +11,7 @@ import { type Channel, type ChannelModel, connect, type GetMessage } from "amqpl
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Log } from "../logging.ts";
+import { contentHeader, frameOf, loginOf, RawClient } from "../raw-client.test-harness.ts";
 import { encodeMethod, methods } from "./codec.ts";
 import { type EmbeddedBroker, type EmbeddedBrokerOptions, openEmbeddedBroker } from "./embedded.ts";
 import { heartbeatFrame, protocolHeader } from "./frames.ts";
@@ -307,19 +308,9 @@ describe("the embedded broker stays within its bounds", () => {
 
 /** A socket that has logged in; the replies until then are not looked at. */
 async function rawClient(url: string, heartbeat = 0): Promise<Socket> {
-	const { username, password, port } = new URL(url);
-	const socket = connectSocket(Number(port), "127.0.0.1");
+	const socket = connectSocket(Number(new URL(url).port), "127.0.0.1");
 	socket.write(protocolHeader);
-	socket.write(
-		encodeMethod(methods.connectionStartOk, 0, {
-			clientProperties: {},
-			mechanism: "PLAIN",
-			response: Buffer.from(`\0${decodeURIComponent(username)}\0${decodeURIComponent(password)}`),
-			locale: "en_US",
-		}),
-	);
-	socket.write(encodeMethod(methods.connectionTuneOk, 0, { channelMax: 10, frameMax: 131_072, heartbeat }));
-	socket.write(encodeMethod(methods.connectionOpen, 0, { virtualHost: "/", capabilities: "", insist: false }));
+	for (const greeting of loginOf(url, { heartbeat, channelMax: 10 })) socket.write(greeting);
 	await once(socket, "data");
 	return socket;
 }
@@ -338,14 +329,6 @@ describe("the embedded broker takes whatever comes", () => {
 		socket.destroy();
 		return code;
 	}
-	const frame = (type: number, channel: number, payload: Buffer): Buffer => {
-		const head = Buffer.alloc(7);
-		head.writeUInt8(type, 0);
-		head.writeUInt16BE(channel, 1);
-		head.writeUInt32BE(payload.length, 3);
-		return Buffer.concat([head, payload, Buffer.from([206])]);
-	};
-
 	it("answers each kind of nonsense with its reply code, and goes on", async () => {
 		const broker = await start();
 		const openChannel = encodeMethod(methods.channelOpen, 1, { outOfBand: "" });
@@ -353,23 +336,23 @@ describe("the embedded broker takes whatever comes", () => {
 		const cases: Record<string, [Buffer, number]> = {
 			"a frame without its end mark": [Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 50, 0]), 501],
 			"a frame above the agreed size": [Buffer.from([1, 0, 0, 0xff, 0xff, 0xff, 0xff]), 501],
-			"an unknown type of frame": [frame(7, 0, Buffer.alloc(4)), 501],
-			"an empty method": [frame(1, 0, Buffer.alloc(0)), 501],
-			"arguments cut short": [frame(1, 1, Buffer.from([0, 50, 0, 10, 0])), 502],
-			"a method that does not exist": [frame(1, 1, Buffer.from([0, 99, 0, 99])), 540],
+			"an unknown type of frame": [frameOf(7, 0, Buffer.alloc(4)), 501],
+			"an empty method": [frameOf(1, 0, Buffer.alloc(0)), 501],
+			"arguments cut short": [frameOf(1, 1, Buffer.from([0, 50, 0, 10, 0])), 502],
+			"a method that does not exist": [frameOf(1, 1, Buffer.from([0, 99, 0, 99])), 540],
 			"a method on a channel that is not open": [
 				encodeMethod(methods.basicQos, 5, { prefetchSize: 0, prefetchCount: 1 }),
 				504,
 			],
 			"a channel opened twice": [Buffer.concat([openChannel, openChannel]), 504],
 			"too many channels": [encodeMethod(methods.channelOpen, 11, { outOfBand: "" }), 530],
-			"content that nobody announced": [Buffer.concat([openChannel, frame(2, 1, Buffer.alloc(14))]), 505],
-			"a body without a header": [Buffer.concat([openChannel, publish, frame(3, 1, Buffer.alloc(3))]), 505],
+			"content that nobody announced": [Buffer.concat([openChannel, frameOf(2, 1, Buffer.alloc(14))]), 505],
+			"a body without a header": [Buffer.concat([openChannel, publish, frameOf(3, 1, Buffer.alloc(3))]), 505],
 			"a second log-in": [
 				encodeMethod(methods.connectionOpen, 0, { virtualHost: "/", capabilities: "", insist: false }),
 				503,
 			],
-			"a transaction": [Buffer.concat([openChannel, frame(1, 1, Buffer.from([0, 90, 0, 10]))]), 540],
+			"a transaction": [Buffer.concat([openChannel, frameOf(1, 1, Buffer.from([0, 90, 0, 10]))]), 540],
 		};
 		const answers: Record<string, number | undefined> = {};
 		for (const [what, [bytes]] of Object.entries(cases))
@@ -390,7 +373,7 @@ describe("the embedded broker takes whatever comes", () => {
 			Buffer.concat([
 				encodeMethod(methods.channelOpen, 1, { outOfBand: "" }),
 				encodeMethod(methods.basicPublish, 1, { exchange: "", routingKey: "q" }),
-				frame(2, 1, header),
+				frameOf(2, 1, header),
 			]),
 		);
 		expect((await promise).toString()).toContain("larger than configured max size");
@@ -406,10 +389,45 @@ describe("the embedded broker takes whatever comes", () => {
 			Buffer.concat([
 				encodeMethod(methods.channelOpen, channel, { outOfBand: "" }),
 				encodeMethod(methods.basicPublish, channel, { exchange: "", routingKey: "q" }),
-				frame(2, channel, header),
+				frameOf(2, channel, header),
 			]),
 		);
 		expect(await answerTo(await rawClient(broker.serviceUrl), Buffer.concat(unfinished))).toBe(506);
+	});
+
+	it("bounds what all connections together may leave unfinished, and gives back what one has left", async () => {
+		const broker = await start({ unfinishedLimitBytes: 100_000 });
+		const half = Buffer.concat([
+			encodeMethod(methods.basicPublish, 1, { exchange: "", routingKey: "q" }),
+			contentHeader(1, 90_000, Buffer.from([0, 0])),
+			frameOf(3, 1, Buffer.alloc(60_000)),
+		]);
+		const [one, two] = [await RawClient.open(broker.serviceUrl), await RawClient.open(broker.serviceUrl)];
+		one.write(half);
+		one.write(encodeMethod(methods.channelOpen, 2, { outOfBand: "" }));
+		await one.until(() => one.methods.filter(({ id }) => id === methods.channelOpenOk).length === 2);
+		two.write(half);
+		expect(await two.refusal()).toBe(506);
+		one.destroy();
+		await expect.poll(() => broker.usage().connections).toBeLessThan(2);
+		const three = await RawClient.open(broker.serviceUrl);
+		three.write(Buffer.concat([half, frameOf(3, 1, Buffer.alloc(30_000))]));
+		three.write(encodeMethod(methods.channelOpen, 2, { outOfBand: "" }));
+		await three.until(() => three.methods.filter(({ id }) => id === methods.channelOpenOk).length === 2);
+		expect(three.closes).toEqual([]);
+		three.destroy();
+		two.destroy();
+	});
+
+	it("lets one user have some connections and no more, and others theirs", async () => {
+		const broker = await start({ userConnectionLimit: 2 });
+		const { url } = await broker.provisionEndpoint(newId<EndpointId>());
+		const { url: others } = await broker.provisionEndpoint(newId<EndpointId>());
+		const some = [await client(url), await client(url)];
+		await expect(connect(url)).rejects.toThrow("530");
+		await client(others);
+		await some[0]?.close();
+		await expect.poll(() => client(url).catch(() => undefined)).toBeDefined();
 	});
 
 	it("survives random bytes before and after log-in", async () => {
@@ -423,7 +441,7 @@ describe("the embedded broker takes whatever comes", () => {
 				.map(([id, channel, args]) => {
 					const start = Buffer.alloc(4);
 					start.writeUInt32BE(id, 0);
-					return frame(1, channel, Buffer.concat([start, args]));
+					return frameOf(1, channel, Buffer.concat([start, args]));
 				}),
 		);
 		await fc.assert(

@@ -41,6 +41,10 @@ export interface EmbeddedBrokerOptions {
 	tls?: TlsOptions;
 	/** Message contents in memory; what comes above stays on disk until it is delivered. Default 256 MiB. */
 	memoryBudgetBytes?: number;
+	/** Received of messages that are not complete, from all clients together. Default 512 MiB. */
+	unfinishedLimitBytes?: number;
+	/** Of the broker's 10,000 connections one user may have so many: nobody takes all of them. Default 1,000. */
+	userConnectionLimit?: number;
 	/** Size of one file of the log. Default 64 MiB. */
 	segmentBytes?: number;
 	/** For the whole of a client's log-in. Default 10 s, as in RabbitMQ. */
@@ -120,11 +124,13 @@ class SessionSet {
 	readonly #servers: Server[] = [];
 	readonly #sessions = new Set<Session>();
 	readonly #byUser = new Map<string, Set<Session>>();
+	readonly #unfinished: { bytes: number; readonly limitBytes: number };
 
 	constructor(options: EmbeddedBrokerOptions, users: UserStore, host: VirtualHost) {
 		this.#options = options;
 		this.#users = users;
 		this.#host = host;
+		this.#unfinished = { bytes: 0, limitBytes: options.unfinishedLimitBytes ?? 512 * 1024 * 1024 };
 	}
 
 	get size(): number {
@@ -170,6 +176,11 @@ class SessionSet {
 			authenticate: (name, password) => this.#users.authenticate(name, password),
 			onAuthenticated: (authenticated, { name }) => {
 				const sessions = this.#byUser.get(name) ?? new Set();
+				if (sessions.size >= (this.#options.userConnectionLimit ?? 1_000) && name !== serviceUser)
+					throw new Refusal(
+						"NOT_ALLOWED",
+						`user '${name}' has ${sessions.size} connections, as many as one may have; close some`,
+					);
 				this.#byUser.set(name, sessions.add(authenticated));
 				socket.once("close", () => {
 					sessions.delete(authenticated);
@@ -177,6 +188,7 @@ class SessionSet {
 				});
 			},
 			onClosed: (ended) => this.#sessions.delete(ended),
+			unfinished: this.#unfinished,
 			handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? 10_000,
 			heartbeatS: this.#options.heartbeatS ?? 60,
 			version: "0.1.0",

@@ -23,13 +23,18 @@ export class FrameSplitter {
 	#pieces: Buffer[] = [];
 	#heldBytes = 0;
 	#neededBytes = headerBytes;
+	#broken = false;
 
 	constructor(limitBytes: number) {
 		this.limitBytes = limitBytes;
 	}
 
-	/** Throws a Refusal (FRAME_ERROR) when the bytes are no frames. `wanted` false stops in between. */
+	/**
+	 * Throws a Refusal (FRAME_ERROR) when the bytes are no frames: where the next one would start nobody knows then, so
+	 * what follows is dropped. `wanted` false stops in between.
+	 */
 	push(chunk: Buffer, onFrame: OnFrame, wanted: () => boolean): void {
+		if (this.#broken) return;
 		this.#pieces.push(chunk);
 		this.#heldBytes += chunk.length;
 		if (this.#heldBytes < this.#neededBytes) return;
@@ -38,21 +43,26 @@ export class FrameSplitter {
 		this.#neededBytes = headerBytes;
 		while (wanted() && bytes.length - at >= headerBytes) {
 			const size = bytes.readUInt32BE(at + 3);
-			if (size > this.limitBytes)
-				throw new Refusal("FRAME_ERROR", `a frame of ${size} bytes; the limit is ${this.limitBytes}`);
+			if (size > this.limitBytes) throw this.#refusal(`a frame of ${size} bytes; the limit is ${this.limitBytes}`);
 			const whole = size + frameOverheadBytes;
 			if (bytes.length - at < whole) {
 				this.#neededBytes = whole;
 				break;
 			}
-			if (bytes[at + whole - 1] !== frameEnd)
-				throw new Refusal("FRAME_ERROR", "a frame does not end with its end mark");
+			if (bytes[at + whole - 1] !== frameEnd) throw this.#refusal("a frame does not end with its end mark");
 			onFrame(bytes[at] as number, bytes.readUInt16BE(at + 1), bytes.subarray(at + headerBytes, at + whole - 1));
 			at += whole;
 		}
 		const rest = at === 0 ? bytes : bytes.subarray(at);
 		this.#pieces = rest.length === 0 ? [] : [rest];
 		this.#heldBytes = rest.length;
+	}
+
+	#refusal(what: string): Refusal {
+		this.#broken = true;
+		this.#pieces = [];
+		this.#heldBytes = 0;
+		return new Refusal("FRAME_ERROR", what);
 	}
 }
 

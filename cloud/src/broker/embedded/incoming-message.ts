@@ -65,7 +65,14 @@ export class IncomingMessage {
 	body(payload: Buffer): void {
 		const state = this.#state;
 		if (state.at !== "body") throw new Refusal("UNEXPECTED_FRAME", "a message body that no header announced");
+		const { unfinished } = this.#home;
 		state.leftBytes -= payload.length;
+		unfinished.bytes += payload.length;
+		if (unfinished.bytes > unfinished.limitBytes)
+			throw new Refusal(
+				"RESOURCE_ERROR",
+				`more than ${unfinished.limitBytes} bytes of unfinished messages on all connections; try again`,
+			);
 		if (state.leftBytes < 0) throw new Refusal("FRAME_ERROR", "a message body that is longer than its header says");
 		// A copy: frames are views of the socket's buffers.
 		state.pieces.push(Buffer.from(payload));
@@ -76,7 +83,11 @@ export class IncomingMessage {
 
 	/** What has come so far is forgotten. */
 	drop(): void {
-		if (this.#state.at === "body") this.#home.incomingBytes -= this.#state.sizeBytes;
+		if (this.#state.at === "body") {
+			const { sizeBytes, leftBytes } = this.#state;
+			this.#home.incomingBytes -= sizeBytes;
+			this.#home.unfinished.bytes -= sizeBytes - leftBytes;
+		}
 		this.#state = { at: "idle" };
 	}
 

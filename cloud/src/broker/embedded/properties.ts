@@ -1,4 +1,5 @@
 /** The few message properties that a broker acts on, read from their place without decoding the rest. */
+import { checkTable } from "./field-table.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface MessageProperties {
@@ -30,10 +31,14 @@ const layout: readonly (readonly [bit: number, kind: Kind, name: string])[] = [
 	[2, "shortstr", "clusterId"],
 ];
 
-/** Throws a Refusal when the bytes do not hold what their flags say. */
+/** Bits without a property: one that nobody uses, and the one that announces more flags. */
+const strangeFlags = 0b11;
+
+/** Throws a Refusal when the bytes are not exactly what their flags say: who reads the message could not. */
 export function readProperties(bytes: Buffer): MessageProperties {
 	if (bytes.length < 2) throw new Refusal("FRAME_ERROR", "a content header without property flags");
 	const flags = bytes.readUInt16BE(0);
+	if ((flags & strangeFlags) !== 0) throw new Refusal("FRAME_ERROR", "property flags that stand for nothing");
 	let deliveryMode = 1;
 	let expiration: string | undefined;
 	let userId: string | undefined;
@@ -43,10 +48,12 @@ export function readProperties(bytes: Buffer): MessageProperties {
 		const start = at;
 		at = skip(bytes, at, kind);
 		if (at > bytes.length) throw new Refusal("FRAME_ERROR", `the property ${name} is cut short`);
+		if (kind === "table") checkTable(bytes, start + 4, at);
 		if (name === "deliveryMode") deliveryMode = bytes[start] as number;
 		else if (name === "expiration") expiration = bytes.toString("utf8", start + 1, at);
 		else if (name === "userId") userId = bytes.toString("utf8", start + 1, at);
 	}
+	if (at !== bytes.length) throw new Refusal("FRAME_ERROR", "a content header with more than its properties");
 	return { persistent: deliveryMode === 2, expirationMs: parseExpiration(expiration), userId };
 }
 

@@ -23,8 +23,11 @@ export interface SessionOptions {
 	log: Log;
 	/** Undefined when name or password are wrong. */
 	authenticate(name: string, password: string): User | undefined;
+	/** Throws a Refusal when the user has as many connections as it may have. */
 	onAuthenticated(session: Session, user: User): void;
 	onClosed(session: Session): void;
+	/** Of all sessions together. */
+	unfinished: ChannelHome["unfinished"];
 	handshakeTimeoutMs: number;
 	heartbeatS: number;
 	version: string;
@@ -261,6 +264,8 @@ export class Session {
 			host: this.#options.host,
 			cancelNotify: state.cancelNotify,
 			incomingBytes: 0,
+			unfinished: this.#options.unfinished,
+			consumers: 0,
 			get writable() {
 				return session.#socket.writableLength < socketBacklogBytes;
 			},

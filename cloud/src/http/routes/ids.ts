@@ -1,4 +1,4 @@
-import type { EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TransferId } from "@errand/proto";
+import type { AuthPolicyId, EndpointId, FunctionId, ShareId, TaskGroupId, TaskId, TransferId } from "@errand/proto";
 import * as z from "zod";
 
 /** A UUID in a path or query: upper case is accepted, and lowered for everything behind. */
@@ -8,6 +8,7 @@ export const taskId = id<TaskId>();
 export const taskGroupId = id<TaskGroupId>();
 export const functionId = id<FunctionId>();
 export const endpointId = id<EndpointId>();
+export const authPolicyId = id<AuthPolicyId>();
 export const shareId = id<ShareId>();
 export const transferId = id<TransferId>();
 

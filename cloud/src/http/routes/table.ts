@@ -3,6 +3,7 @@ import type { Operations } from "../../operations/operations.ts";
 import type { Route } from "../route.ts";
 import { accountGroups } from "./v1/account-groups.ts";
 import { administration } from "./v1/administration.ts";
+import { authPolicies } from "./v1/auth-policies.ts";
 import { blobs } from "./v1/blobs.ts";
 import { endpoints as endpointsV1 } from "./v1/endpoints.ts";
 import { functions as functionsV1 } from "./v1/functions.ts";
@@ -10,6 +11,7 @@ import { shares } from "./v1/shares.ts";
 import { taskGroups } from "./v1/task-groups.ts";
 import { tasks as tasksV1 } from "./v1/tasks.ts";
 import { transfers } from "./v1/transfers.ts";
+import { authProjects } from "./v2/auth-projects.ts";
 import { endpoints as endpointsV2 } from "./v2/endpoints.ts";
 import { functions as functionsV2 } from "./v2/functions.ts";
 import { submit as submitV2 } from "./v2/submit.ts";
@@ -33,6 +35,8 @@ export function routeTable(operations: Operations, errandVersion: string): Route
 		tasksV1,
 		taskGroups,
 		accountGroups,
+		authPolicies,
+		authProjects,
 		shares,
 		administration,
 		blobs,

@@ -1,4 +1,4 @@
-import { endpointKey, endpointSummary, lease, leaseRequest, page } from "@errand/proto/rest";
+import { endpointKey, endpointSummary, lease, leaseRequest, page, userEndpointSummary } from "@errand/proto/rest";
 import * as z from "zod";
 import type { Operations } from "../../../operations/operations.ts";
 import { type Route, route } from "../../route.ts";
@@ -30,6 +30,17 @@ export const endpoints = (operations: Operations): Route[] => [
 		reply: endpointSummary,
 		faults: ["ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN", "RESOURCE_CONFLICT"],
 		handle: (caller, { params }) => operations.getEndpoint(caller, params.endpoint),
+	}),
+	route({
+		method: "GET",
+		path: "/v1/endpoints/{endpoint_id}/user-endpoints",
+		summary:
+			"What a manager runs for one account and configuration each: all for its owner and administrators, else the caller's own",
+		params: byId,
+		query: pageQuery,
+		reply: page(userEndpointSummary),
+		faults: ["ENDPOINT_NOT_FOUND", "ENDPOINT_ACCESS_FORBIDDEN"],
+		handle: (caller, { params, query }) => operations.listUserEndpoints(caller, params.endpoint_id, given(query)),
 	}),
 	route({
 		method: "POST",

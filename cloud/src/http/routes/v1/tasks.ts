@@ -119,7 +119,7 @@ export const tasks = (operations: Operations): Route[] => [
 		summary: "Runs a finished task again, as a new task of the same group",
 		params: byId,
 		reply: z.object({ task_id: z.uuid() }),
-		faults: ["TASK_NOT_FOUND", "ILLEGAL_TRANSITION"],
+		faults: ["TASK_NOT_FOUND", "ILLEGAL_TRANSITION", "AUTHENTICATION_POLICY_NOT_MET"],
 		handle: async (caller, { params }) => ({ task_id: await operations.retryTask(caller, params.task_id) }),
 	}),
 	route({

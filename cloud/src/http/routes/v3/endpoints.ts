@@ -1,6 +1,6 @@
 import { type EndpointRegistered, endpointRegistered, endpointRegistration } from "@errand/proto/rest";
 import * as z from "zod";
-import { endpointKindOf } from "../../../endpoint-kind.ts";
+import { endpointKindOf, isOurs } from "../../../endpoint-kind.ts";
 import type { Operations } from "../../../operations/operations.ts";
 import type { BodyLimit } from "../../body.ts";
 import { type Route, route } from "../../route.ts";
@@ -22,7 +22,7 @@ type Registration = z.output<typeof endpointRegistration>;
 /** Our daemon gets everything; a manager of the public interface takes commands, and what came before it takes tasks. */
 export function replyFor(registration: Registration, all: EndpointRegistered): z.infer<typeof registered> {
 	const kind = endpointKindOf(registration);
-	if (kind === "errand") return all;
+	if (isOurs(kind)) return all;
 	const { task_queue_info, command_queue_info, report_queue_info: _ours, ...common } = all;
 	return kind === "manager" ? { ...common, command_queue_info } : { ...common, task_queue_info };
 }

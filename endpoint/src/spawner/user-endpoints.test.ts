@@ -1,0 +1,250 @@
+/** The manager's decisions, with processes of the test's own (`sleep`) in the place of user endpoints. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { Fault, newId } from "@errand/proto";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { LocalAccount } from "../multiuser/local-account.ts";
+import { silentLogger } from "../service/logger.ts";
+import { processStart } from "../service/process-identity.ts";
+import { type AuditLog, openAuditLog } from "./audit-log.ts";
+import type { ChildLine } from "./child-line.ts";
+import type { LaunchRequest, UserProcess } from "./launch.ts";
+import { parseManagerConfig } from "./manager-config.ts";
+import { startCommandFor } from "./spawner.test-harness.ts";
+import { decodeStartMessage } from "./start-message.ts";
+import { readStartRequest, type StartRequest } from "./start-request.ts";
+import { UserEndpoints } from "./user-endpoints.ts";
+
+interface Started {
+	readonly child: ChildProcess;
+	readonly request: LaunchRequest;
+	say(line: ChildLine | string): void;
+}
+
+const manager = newId();
+const { username, uid, gid, homedir } = userInfo();
+const account: LocalAccount = { uname: username, uid, gid, gecos: "", dir: homedir, shell: "/bin/sh", groups: [gid] };
+
+let directory: string;
+let audit: AuditLog;
+let started: Started[];
+let told: { id: string; words: string }[];
+let nowMs: number;
+
+beforeEach(() => {
+	directory = mkdtempSync(join(tmpdir(), "errand-spawner-"));
+	writeFileSync(join(directory, "user_config_template.yaml.j2"), "max_blocks: 1\n", { mode: 0o600 });
+	nowMs = Date.now();
+	audit = openAuditLog(directory, () => nowMs, silentLogger);
+	started = [];
+	told = [];
+});
+afterEach(async () => {
+	for (const { child } of started) child.kill("SIGKILL");
+	await Promise.all(
+		started.map(({ child }) => vi.waitFor(() => expect(child.signalCode ?? child.exitCode).not.toBe(null))),
+	);
+	await audit.written();
+	rmSync(directory, { recursive: true, force: true });
+});
+
+async function launchSleep(request: LaunchRequest): Promise<UserProcess> {
+	const child = spawn("sleep", ["600"], { stdio: "ignore" });
+	await new Promise((resolve) => child.once("spawn", resolve));
+	const ended = new Promise<{ status: number | null; signal: string | null }>((resolve) =>
+		child.once("exit", (status, signal) => {
+			closeSync(request.line);
+			resolve({ status, signal });
+		}),
+	);
+	started.push({
+		child,
+		request,
+		say: (line) => writeSync(request.line, `${typeof line === "string" ? line : JSON.stringify(line)}\n`),
+	});
+	const pid = child.pid as number;
+	return { pid, start: processStart(pid), ended, earlyWords: () => "" };
+}
+
+const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
+	new UserEndpoints({
+		directory,
+		managerId: manager,
+		config: parseManagerConfig(config, "config.yaml"),
+		program: "endpoint.mjs",
+		accounts: {
+			accountFor: async () => {
+				if (options.refuse) throw options.refuse;
+				return { account, mappedIdentityId: "of-ada" };
+			},
+			close: () => undefined,
+		},
+		audit,
+		tellFailure: async ({ userEndpointId }, words) => void told.push({ id: userEndpointId, words }),
+		changed: () => undefined,
+		nowMs: () => nowMs,
+		log: silentLogger,
+		launch: launchSleep,
+	});
+const asking = (user: string, clientId?: string): StartRequest =>
+	readStartRequest(startCommandFor(manager, user, clientId === undefined ? {} : { clientId }), manager);
+const auditLines = async (): Promise<Record<string, unknown>[]> => {
+	await audit.written();
+	const text = readFileSync(join(directory, "audit.log"), "utf8");
+	return text
+		.trim()
+		.split("\n")
+		.map((line) => JSON.parse(line));
+};
+const nth = (at: number): Started => started[at] as Started;
+const eventually = (assert: () => void | Promise<void>): Promise<void> =>
+	vi.waitFor(assert, { timeout: 10_000, interval: 10 });
+
+test("GC-9: a command that is repeated starts one process; two user endpoints are two", async () => {
+	const endpoints = users();
+	const [one, two] = [asking(newId()), asking(newId())];
+	await Promise.all([endpoints.start(one, nowMs), endpoints.start(one, nowMs), endpoints.start(two, nowMs)]);
+	await endpoints.start(one, nowMs);
+	expect(started.length).toBe(2);
+	expect(endpoints.ids.sort()).toEqual([one.userEndpointId, two.userEndpointId].sort());
+	expect(decodeStartMessage(nth(0).request.message)).toMatchObject({
+		manager_id: manager,
+		credentials: { client_secret: "a secret" },
+		template: { text: "max_blocks: 1\n" },
+	});
+	await endpoints.endAll();
+});
+
+test("GC-9: a command with a new key that comes while the process lives is kept until it has ended", async () => {
+	const endpoints = users();
+	const user = newId();
+	await endpoints.start(asking(user), nowMs);
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	const again = asking(user);
+	await endpoints.start(again, nowMs);
+	expect(started.length).toBe(1);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(started.length).toBe(2));
+	expect(decodeStartMessage(nth(1).request.message).credentials.client_id).toBe(again.credentials.client_id);
+	expect(told).toEqual([]);
+	await endpoints.endAll();
+});
+
+test("GC-9: more at once than max_user_endpoints, a stale command, and who is not served are told why", async () => {
+	const limited = users("max_user_endpoints: 1");
+	await limited.start(asking(newId()), nowMs);
+	await limited.start(asking(newId()), nowMs);
+	expect(told.at(-1)?.words).toContain("as many user endpoints as it may (1)");
+	await limited.endAll();
+	const stale = users();
+	await stale.start(asking(newId()), nowMs - 200_000);
+	expect(told.at(-1)?.words).toContain("200 s off this machine's clock");
+	await users("", { refuse: new Fault("SEMANTICALLY_INVALID", "nobody knows you") }).start(asking(newId()), nowMs);
+	expect(told.at(-1)?.words).toBe("nobody knows you");
+	expect(started.length).toBe(1);
+	expect((await auditLines()).filter(({ event }) => event === "refuse").length).toBe(3);
+});
+
+test("GC-9: files of the manager's that have a fault are its administrator's to read of, not the submitter's", async () => {
+	writeFileSync(join(directory, "user_config_schema.json"), "{}", { mode: 0o666 });
+	rmSync(join(directory, "user_config_template.yaml.j2"));
+	await users().start(asking(newId()), nowMs);
+	expect(told.at(-1)?.words).toContain("have a fault, which its log names: ask its administrator");
+	expect(told.at(-1)?.words).not.toContain(directory);
+});
+
+test("GC-9: a process that says why it failed, or takes too long over its template, is told to who asked", async () => {
+	const endpoints = users("start_limit: 1s");
+	await endpoints.start(asking(newId()), nowMs);
+	nth(0).say({ says: "failed", words: "label must be string" });
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(told.map(({ words }) => words)).toEqual(["label must be string"]));
+	await endpoints.start(asking(newId()), nowMs);
+	await eventually(() => expect(told.at(-1)?.words).toContain("took longer than 1 s"));
+	expect(nth(1).child.signalCode).toBe("SIGKILL");
+});
+
+test("GC-9: a user endpoint that dies under its tasks is started again, but not for ever", async () => {
+	const endpoints = users();
+	await endpoints.start(asking(newId()), nowMs);
+	for (let death = 0; death < 4; death++) {
+		await eventually(() => expect(started.length).toBe(death + 1));
+		nth(death).say({ says: "running" });
+		nth(death).child.kill("SIGKILL");
+	}
+	await eventually(() => expect(endpoints.count).toBe(0));
+	expect(started.length).toBe(4);
+	expect(told).toEqual([]);
+});
+
+test("GC-9: the audit log says what the manager knows, whatever a process claims; nonsense is counted", async () => {
+	const endpoints = users();
+	const request = asking(newId());
+	await endpoints.start(request, nowMs);
+	const [task, functionId] = [newId(), newId()];
+	nth(0).say(
+		JSON.stringify({ says: "accepted", task, function: functionId, username: "root", uid: 0, account: "root" }),
+	);
+	nth(0).say("{}");
+	nth(0).say(`{"says":"ended","task":"${task}","state":"${"x".repeat(20_000)}"}`);
+	nth(0).say({ says: "ended", task, function: functionId, state: "success" });
+	await eventually(async () =>
+		expect(await auditLines()).toContainEqual(expect.objectContaining({ event: "task-ended", state: "success" })),
+	);
+	const lines = await auditLines();
+	for (const line of lines)
+		expect(line).toMatchObject({ username: "ada", account: username, uid, pid: nth(0).child.pid });
+	expect(lines.find(({ event }) => event === "task-accepted")).toMatchObject({
+		task_id: task,
+		function_id: functionId,
+	});
+	expect(
+		lines.filter(({ event }) => event === "lines-lost").reduce((sum, { lines: lost }) => sum + Number(lost), 0),
+	).toBe(2);
+	await endpoints.endAll();
+});
+
+test("GC-9: the next manager adopts what lives, forgets what has ended, and reads on", async () => {
+	const before = users();
+	const [living, dead] = [asking(newId()), asking(newId())];
+	await before.start(living, nowMs);
+	await before.start(dead, nowMs);
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	await eventually(() =>
+		expect(readFileSync(join(directory, "user-endpoints", `${living.userEndpointId}.json`), "utf8")).toContain(
+			'"running":true',
+		),
+	);
+	before.letGo();
+	nth(1).child.kill("SIGKILL");
+	await eventually(() => expect(nth(1).child.signalCode).toBe("SIGKILL"));
+	const after = users();
+	after.adopt();
+	expect(after.ids).toEqual([living.userEndpointId]);
+	const task = newId();
+	nth(0).say({ says: "started", task });
+	await eventually(async () =>
+		expect((await auditLines()).at(-1)).toMatchObject({ event: "task-started", task_id: task }),
+	);
+	await after.endAll();
+	await eventually(() => expect(nth(0).child.signalCode).toBe("SIGTERM"));
+	const ends = (await auditLines()).filter(({ event }) => event === "end");
+	expect(ends.map(({ reason }) => reason)).toEqual(["while no manager ran", "the manager was stopped"]);
+});
+
+test("GC-9: a number that the system has given to somebody else since is no process of ours", async () => {
+	const before = users();
+	const request = asking(newId());
+	await before.start(request, nowMs);
+	before.letGo();
+	const path = join(directory, "user-endpoints", `${request.userEndpointId}.json`);
+	const record = JSON.parse(readFileSync(path, "utf8"));
+	writeFileSync(path, JSON.stringify({ ...record, pid: process.pid }));
+	const after = users();
+	after.adopt();
+	expect(after.ids).toEqual([]);
+});

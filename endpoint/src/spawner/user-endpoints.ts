@@ -1,0 +1,319 @@
+/**
+ * The user endpoints of a manager: which are wanted, which run, what became of them. One process for each at a time; a
+ * request that comes while an earlier process still ends is kept until it has.
+ */
+import { hostname } from "node:os";
+import { Fault } from "@errand/proto";
+import { exitStatus } from "../service/exit-status.ts";
+import type { Logger } from "../service/logger.ts";
+import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
+import { type BeginOptions, beginProcess } from "./begin-process.ts";
+import type { ChildLine } from "./child-line.ts";
+import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
+import { endWords, failureOf, wordsFor } from "./failure-words.ts";
+import { type Ended, launch } from "./launch.ts";
+import type { ManagerConfig } from "./manager-config.ts";
+import type { ServedAccounts } from "./served-accounts.ts";
+import { checkAge, type StartRequest } from "./start-request.ts";
+import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
+
+/** A process whose key has been replaced notices that by itself; one that does not in this time is killed. */
+const fencedLimitMs = 20_000;
+/** One that dies is started again so often … */
+const revivals = 3;
+/** … in this time; after that the cloud asks, when there is something to do. */
+const revivalWindowMs = 600_000;
+/** Ends that the same process would only repeat. */
+const finalStatuses: ReadonlySet<number | null> = new Set<number | null>([
+	exitStatus.ok,
+	exitStatus.leaseHeld,
+	exitStatus.forbidden,
+	exitStatus.configuration,
+]);
+
+export interface UserEndpointsOptions {
+	/** The manager's. */
+	readonly directory: string;
+	readonly managerId: string;
+	readonly config: ManagerConfig;
+	/** The endpoint program's main file. */
+	readonly program: string;
+	readonly accounts: ServedAccounts;
+	readonly audit: AuditLog;
+	/** Tells the cloud that a start has failed, and why, in words for the submitter. */
+	readonly tellFailure: (request: StartRequest, words: string) => Promise<void>;
+	/** How many run has changed. */
+	readonly changed: () => void;
+	readonly nowMs: () => number;
+	readonly log: Logger;
+	readonly launch?: typeof launch;
+}
+
+interface Entry {
+	/** Undefined of an adopted one. */
+	request: StartRequest | undefined;
+	/** Of the newest request that is being served. */
+	clientId: string;
+	/** Undefined while it is being prepared. */
+	process: LivingProcess | undefined;
+	early: () => string;
+	/** Came while the process was there: it has another key. */
+	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
+	/** What it said of its own failure, or we of our own act. */
+	reason: string | undefined;
+	/** Ends it when it takes too long over something. */
+	limit: NodeJS.Timeout | undefined;
+}
+
+export class UserEndpoints {
+	readonly #options: UserEndpointsOptions;
+	readonly #records: ChildRecords;
+	readonly #beginning: BeginOptions;
+	readonly #entries = new Map<string, Entry>();
+	readonly #deathsMs = new Map<string, number[]>();
+	#stopping = false;
+
+	constructor(options: UserEndpointsOptions) {
+		this.#options = options;
+		this.#records = new ChildRecords(options.directory);
+		const { allowedFunctions } = options.config;
+		this.#beginning = { launch, ...options, allowedFunctions, records: this.#records };
+	}
+
+	/** Those with a process. */
+	get ids(): string[] {
+		return [...this.#entries].filter(([, { process }]) => process !== undefined).map(([id]) => id);
+	}
+
+	get count(): number {
+		return this.#entries.size;
+	}
+
+	/** At start: processes of the manager before. */
+	adopt(): void {
+		const { audit, log } = this.#options;
+		for (const record of this.#records.all()) {
+			const id = record.user_endpoint_id;
+			if (!lives(record)) {
+				audit.note(subjectOf(record), { event: "end", status: null, signal: null, reason: "while no manager ran" });
+				this.#records.remove(id);
+				continue;
+			}
+			const entry: Entry = {
+				request: undefined,
+				clientId: record.client_id,
+				process: undefined,
+				early: () => "",
+				next: undefined,
+				reason: undefined,
+				limit: undefined,
+			};
+			entry.process = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			this.#entries.set(id, entry);
+			if (!record.rendered) this.#limitStart(entry);
+			audit.note(subjectOf(record), { event: "adopt" });
+			log.info({ userEndpoint: id, process: record.pid, account: record.account }, "a user endpoint goes on");
+		}
+	}
+
+	/** Resolves when it is decided; the process goes its own way. Never rejects. */
+	async start(request: StartRequest, sentAtMs: number | undefined): Promise<void> {
+		const { config, nowMs, log } = this.#options;
+		const id = request.userEndpointId;
+		if (this.#stopping) return;
+		const known = this.#entries.get(id);
+		if (known !== undefined) {
+			// Commands are repeated until the process has checked in.
+			if (known.clientId === request.credentials.client_id) return;
+			if (known.next === undefined) log.info({ userEndpoint: id }, "a user endpoint is wanted again when it has ended");
+			known.next = { request, sentAtMs };
+			this.#fence(known);
+			return;
+		}
+		try {
+			checkAge(sentAtMs, nowMs());
+			if (this.#entries.size >= config.maxUserEndpoints)
+				throw new Fault(
+					"NOT_READY",
+					`this endpoint on ${hostname()} runs as many user endpoints as it may (${config.maxUserEndpoints}): try again later, or ask its administrator for a higher max_user_endpoints`,
+				);
+		} catch (error) {
+			await this.#refuse(request, error);
+			return;
+		}
+		const entry: Entry = {
+			request,
+			clientId: request.credentials.client_id,
+			process: undefined,
+			early: () => "",
+			next: undefined,
+			reason: undefined,
+			limit: undefined,
+		};
+		this.#entries.set(id, entry);
+		await this.#begin(entry, request);
+	}
+
+	/** Ends all of them, in order first. */
+	async endAll(): Promise<void> {
+		this.#stopping = true;
+		const { gracePeriodMs } = this.#options.config;
+		await Promise.all(
+			[...this.#entries.values()].map((entry) => {
+				entry.reason ??= "the manager was stopped";
+				return entry.process?.end(gracePeriodMs);
+			}),
+		);
+	}
+
+	/** They go on without a manager. */
+	letGo(): void {
+		this.#stopping = true;
+		for (const { process, limit } of this.#entries.values()) {
+			clearTimeout(limit);
+			process?.letGo();
+		}
+	}
+
+	async #begin(entry: Entry, request: StartRequest): Promise<void> {
+		const { accounts, audit, changed, log } = this.#options;
+		const id = request.userEndpointId;
+		try {
+			const served = await accounts.accountFor(request);
+			if (this.#stopping) {
+				this.#entries.delete(id);
+				return;
+			}
+			const events = this.#eventsOf(id, entry);
+			const { process, record, pipe } = await beginProcess(this.#beginning, request, served, events);
+			entry.early = process.earlyWords;
+			entry.process = LivingProcess.begun(record, this.#records, pipe, process.ended, events);
+			this.#limitStart(entry);
+			audit.note(subjectOf(record), { event: "start", config_digest: record.config_digest });
+			log.info(
+				{ userEndpoint: id, process: record.pid, account: record.account, username: record.username },
+				"a user endpoint is started",
+			);
+			if (this.#stopping) void entry.process.end(this.#options.config.gracePeriodMs);
+			else if (entry.next !== undefined) this.#fence(entry);
+			changed();
+		} catch (error) {
+			this.#entries.delete(id);
+			await this.#refuse(request, error);
+			if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
+		}
+	}
+
+	#eventsOf(id: string, entry: Entry): UserProcessEvents {
+		const { audit, log } = this.#options;
+		const note = (what: AuditEntry): void => {
+			if (entry.process !== undefined) audit.note(subjectOf(entry.process.record), what);
+		};
+		return {
+			line: (line) => this.#hear(entry, line, note),
+			nonsense(lines) {
+				log.warn({ userEndpoint: id, lines }, "a user endpoint says what is not understood");
+				note({ event: "lines-lost", lines });
+			},
+			ended: (how) => void this.#ended(id, entry, how),
+		};
+	}
+
+	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => void): void {
+		switch (line.says) {
+			case "rendered":
+				clearTimeout(entry.limit);
+				entry.process?.mark({ rendered: true });
+				if (entry.next !== undefined) this.#fence(entry);
+				return;
+			case "running":
+				entry.process?.mark({ running: true });
+				return;
+			case "failed":
+				entry.reason ??= line.words;
+				return;
+			case "idle":
+				entry.reason ??= "it had nothing to do";
+				return;
+			case "lost":
+				note({ event: "lines-lost", lines: line.lines });
+				return;
+			default:
+				note({
+					event: `task-${line.says}`,
+					task_id: line.task,
+					...(line.function && { function_id: line.function }),
+					...(line.says === "ended" && { state: line.state }),
+					...(line.says === "started" && line.at_ms !== undefined && { at: new Date(line.at_ms).toISOString() }),
+				});
+		}
+	}
+
+	/** A template or schema that never ends is the only thing that takes so long: nothing of it runs with any rights but the account's. */
+	#limitStart(entry: Entry): void {
+		const { startLimitMs } = this.#options.config;
+		entry.limit = setTimeout(() => {
+			entry.reason ??= `filling in the endpoint's template took longer than ${startLimitMs / 1000} s, and was stopped: ask for something else, or ask the endpoint's administrator to look at its template and schema`;
+			entry.process?.signal("SIGKILL");
+		}, startLimitMs);
+	}
+
+	/** The cloud has given its key to the process that comes after it. */
+	#fence(entry: Entry): void {
+		const { process } = entry;
+		if (process === undefined || (entry.limit !== undefined && !process.record.rendered)) return;
+		clearTimeout(entry.limit);
+		entry.limit = setTimeout(() => process.signal("SIGKILL"), fencedLimitMs);
+	}
+
+	async #ended(id: string, entry: Entry, how: Ended): Promise<void> {
+		clearTimeout(entry.limit);
+		const { audit, changed, log } = this.#options;
+		const { record } = entry.process as LivingProcess;
+		const reason = entry.reason ?? endWords(how);
+		audit.note(subjectOf(record), { event: "end", ...how, reason });
+		log.info({ userEndpoint: id, process: record.pid, ...how, reason }, "a user endpoint has ended");
+		this.#entries.delete(id);
+		changed();
+		if (this.#stopping) return;
+		if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
+		else if (entry.request === undefined) return;
+		else if (!record.running)
+			await this.#refuse(entry.request, failureOf({ reason: entry.reason, early: entry.early() }, how, record));
+		else if (!finalStatuses.has(how.status)) await this.#revive(entry.request);
+	}
+
+	/** It died under its tasks. Its key is good still: nobody else has been asked for. */
+	async #revive(request: StartRequest): Promise<void> {
+		const { nowMs, log } = this.#options;
+		const id = request.userEndpointId;
+		const deaths = (this.#deathsMs.get(id) ?? []).filter((atMs) => nowMs() - atMs < revivalWindowMs);
+		deaths.push(nowMs());
+		this.#deathsMs.set(id, deaths);
+		if (deaths.length > revivals) {
+			log.error({ userEndpoint: id, deaths: deaths.length }, "a user endpoint dies again and again and is left alone");
+			return;
+		}
+		log.warn({ userEndpoint: id, deaths: deaths.length }, "a user endpoint died and is started again");
+		await this.start(request, nowMs());
+	}
+
+	async #refuse(request: StartRequest, error: unknown): Promise<void> {
+		const { audit, log, tellFailure } = this.#options;
+		const { userEndpointId, identityId, username } = request;
+		const words = wordsFor(error);
+		log.warn({ err: error, userEndpoint: userEndpointId, identity: identityId, username }, "a start is refused");
+		audit.note(
+			{ user_endpoint_id: userEndpointId, identity_id: identityId, username },
+			{ event: "refuse", reason: (error as Error).message },
+		);
+		await tellFailure(request, words).catch((cause: unknown) =>
+			log.warn({ err: cause, userEndpoint: userEndpointId }, "the cloud could not be told that a start failed"),
+		);
+	}
+}
+
+function subjectOf(record: ChildRecord): AuditSubject {
+	const { user_endpoint_id, identity_id, username, account, uid, pid } = record;
+	return { user_endpoint_id, identity_id, username, account, uid, pid };
+}
