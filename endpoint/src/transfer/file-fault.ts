@@ -1,17 +1,17 @@
 /** What can be wrong with one file, in the words that transfers tell people. */
 import type { TransferEventCode } from "@errand/proto/rest";
 
-export type FileFaultCode = Extract<
-	TransferEventCode,
-	| "FILE_NOT_FOUND"
-	| "PERMISSION_DENIED"
-	| "PATH_OUTSIDE_COLLECTION"
-	| "DISK_FULL"
-	| "NOT_A_FILE"
-	| "SOURCE_CHANGED"
-	| "CHECKSUM_MISMATCH"
-	| "FILE_ERROR"
->;
+export const fileFaultCodes = [
+	"FILE_NOT_FOUND",
+	"PERMISSION_DENIED",
+	"PATH_OUTSIDE_COLLECTION",
+	"DISK_FULL",
+	"NOT_A_FILE",
+	"SOURCE_CHANGED",
+	"CHECKSUM_MISMATCH",
+	"FILE_ERROR",
+] as const satisfies readonly TransferEventCode[];
+export type FileFaultCode = (typeof fileFaultCodes)[number];
 
 export class FileFault extends Error {
 	override readonly name = "FileFault";

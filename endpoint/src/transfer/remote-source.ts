@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from "node:tls";
 import type { DestinationAssignment } from "@errand/proto/rest";
 import * as z from "zod";
 import { type LinkIdentity, linkServerName } from "../link/certificate.ts";
-import { FileFault, type FileFaultCode } from "./file-fault.ts";
+import { FileFault, fileFaultCodes } from "./file-fault.ts";
 import { dialRelay } from "./relay-dial.ts";
 import { ConnectionLost, type ListedLine, type ListLine, type Source } from "./source.ts";
 import type { PackEntry } from "./source-jobs.ts";
@@ -17,7 +17,30 @@ const dialTimeoutMs = 10_000;
 const idleMs = 60_000;
 const smallReplyBytes = 1024 * 1024;
 
-const faultBody = z.object({ code: z.string(), message: z.string() });
+const count = z.int().min(0);
+const path = z.string().max(4096);
+const listLine = z.discriminatedUnion("type", [
+	z.object({
+		type: z.literal("file"),
+		item: count,
+		path,
+		size: count,
+		mtimeMs: z.number(),
+		mode: count,
+		version: z.string().max(200),
+	}),
+	z.object({ type: z.literal("directory"), item: count, path }),
+	z.object({ type: z.literal("symlinks"), item: count, path, count }),
+	z.object({
+		type: z.literal("fault"),
+		item: count,
+		path,
+		fault: z.object({ code: z.enum(fileFaultCodes), message: z.string() }),
+	}),
+	z.object({ type: z.literal("end") }),
+]);
+
+const faultBody = z.object({ code: z.enum(fileFaultCodes), message: z.string() });
 
 export interface RemoteSourceOptions {
 	/** As it is now: tokens and addresses change. */
@@ -124,8 +147,7 @@ export function openRemoteSource({ assignment, identity, cloudUrl, connections }
 		if (status === answers.unauthorized)
 			throw new ConnectionLost("the source does not accept the token any more", { tokenEnded: true });
 		const read = faultBody.safeParse(jsonOf(text));
-		if (status === answers.fileFault && read.success)
-			throw new FileFault(read.data.code as FileFaultCode, read.data.message);
+		if (status === answers.fileFault && read.success) throw new FileFault(read.data.code, read.data.message);
 		throw new ConnectionLost(`the source answered ${status}`);
 	}
 
@@ -147,7 +169,7 @@ export function openRemoteSource({ assignment, identity, cloudUrl, connections }
 					const lines = (rest + piece).split("\n");
 					rest = lines.pop() ?? "";
 					for (const text of lines) {
-						const line = JSON.parse(text) as ListLine | { type: "end" };
+						const line: ListLine | { type: "end" } = listLine.parse(JSON.parse(text));
 						if (line.type === "end") return;
 						yield line;
 					}
