@@ -67,7 +67,12 @@ async function emitTypes() {
 		recursive: true,
 		filter: (source) => !source.endsWith(".js"),
 	});
-	const entries = { "@errand/proto": "index", "@errand/proto/rest": "rest/index", "@errand/proto/wire": "wire" };
+	const entries = {
+		"@errand/proto": "index",
+		"@errand/proto/flow": "flow/index",
+		"@errand/proto/rest": "rest/index",
+		"@errand/proto/wire": "wire",
+	};
 	for (const entry of await readdir(types, { recursive: true })) {
 		if (!entry.endsWith(".d.ts")) continue;
 		const file = join(types, entry);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { TaskDocument } from "@errand/proto/rest";
@@ -29,6 +29,13 @@ async function freePort(): Promise<number> {
 	const { port } = server.address() as { port: number };
 	await new Promise((resolve) => server.close(resolve));
 	return port;
+}
+
+/** A flow in the directory to work in, with a warning. */
+function writeFlow(): void {
+	const step =
+		"{Type: Action, ActionUrl: 'errand:compute', Parameters: {}, WaitTime: 60, ExceptionOnActionFailure: true, End: true}";
+	writeFileSync(join(desk.directory, "steps.yaml"), `StartAt: A\nStates:\n  A: ${step}\n`);
 }
 
 /** Each look is a second later. */
@@ -159,6 +166,8 @@ const scenes: Record<string, Scene> = {
 	"endpoint share": { words: ["local", "--with", "bob", "--function", "mean"], quiet: [ids.retried] },
 	"endpoint shares": { words: ["local"], quiet: [ids.retried] },
 	"endpoint unshare": { words: ["local", "--with", "BOB"], quiet: [ids.retried] },
+	"flow lint": { words: ["steps.yaml"], before: writeFlow, quiet: ["3:6 result-path"] },
+	"flow render": { words: ["steps.yaml", "--width", "60"], before: writeFlow, quiet: ["steps.yaml"] },
 	"group create": { words: ["astro"], quiet: [ids.group] },
 	"group add": { words: ["astro", "bob", "carol"], quiet: [ids.group] },
 	"group remove": { words: ["astro"], quiet: ["ada"] },
@@ -259,6 +268,41 @@ test.each([
 	if (name === "endpoint-status") desk.cloud.endpoint = { ...desk.cloud.endpoint, details: busyDetails };
 	const { out } = await desk.type(words);
 	await expect(out.replaceAll(desk.cloud.url, "http://cloud.example")).toMatchFileSnapshot(`./golden/${name}.txt`);
+});
+
+describe("FW-1: errand flow", () => {
+	const write = (name: string, text: string): void => writeFileSync(join(desk.directory, name), text);
+	const flawed = "StartAt: A\nStates:\n  A: {Type: Pass, Next: B}\n";
+
+	test("lint exits with 1 for a fault, and for a warning when told to be strict", async () => {
+		write("flawed.yaml", flawed);
+		const { status, out, err } = await desk.type(["flow", "lint", "flawed.yaml"]);
+		expect(status).toBe(exitCodes.failed.status);
+		expect(out).toMatch(/^ *3:25 +error +missing-state +\/States\/A\/Next +there is no state "B"$/m);
+		expect(err).toContain("flawed.yaml: 1 error, 0 warnings");
+		writeFlow();
+		expect((await desk.type(["flow", "lint", "steps.yaml"])).status).toBe(0);
+		expect((await desk.type(["flow", "lint", "steps.yaml", "--strict"])).status).toBe(exitCodes.failed.status);
+	});
+
+	test("lint reads stdin, and says which file is not there", async () => {
+		const { out } = await desk.type(["flow", "lint", "-", "--json"], { readInput: async () => flawed });
+		expect(JSON.parse(out)).toMatchObject({ errors: 1, issues: [{ line: 3, code: "missing-state" }] });
+		const { status, err } = await desk.type(["flow", "lint", "gone.yaml"]);
+		expect(status).toBe(exitCodes.usage.status);
+		expect(err).toContain("there is no file gone.yaml");
+	});
+
+	test("render draws in the terminal, writes a picture, and refuses a flow with faults", async () => {
+		writeFlow();
+		expect((await desk.type(["flow", "render", "steps.yaml", "--width", "60"])).out).toContain("│  A  │");
+		await desk.type(["flow", "render", "steps.yaml", "--svg", "steps.svg"]);
+		expect(readFileSync(join(desk.directory, "steps.svg"), "utf8")).toMatch(/^<svg .*data-state="A"/s);
+		write("flawed.yaml", flawed);
+		const { status, err } = await desk.type(["flow", "render", "flawed.yaml"]);
+		expect(status).toBe(exitCodes.usage.status);
+		expect(err).toContain("next: errand flow lint flawed.yaml");
+	});
 });
 
 test("HQ-4: an endpoint that is paused is marked in the list", async () => {

@@ -27,6 +27,8 @@ import { endpointStatus } from "./verbs/endpoint-status.ts";
 import { endpointStop } from "./verbs/endpoint-stop.ts";
 import { endpointUnshare } from "./verbs/endpoint-unshare.ts";
 import { endpointUsers } from "./verbs/endpoint-users.ts";
+import { flowLint } from "./verbs/flow-lint.ts";
+import { flowRender } from "./verbs/flow-render.ts";
 import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
@@ -69,6 +71,7 @@ export const groups: Groups = {
 	task: "Tasks: what has been submitted",
 	transfer: "Transfers: files between collections",
 	function: "Registered functions",
+	flow: "Flows: steps that follow one another",
 	group: "Groups of people to share with",
 	policy: "What endpoints ask of the logins of whoever submits",
 	cloud: "A cloud of your own",
@@ -116,6 +119,8 @@ export const verbs: readonly Verb[] = [
 	functionList,
 	functionShow,
 	functionDelete,
+	flowLint,
+	flowRender,
 	groupCreate,
 	groupAdd,
 	groupRemove,

@@ -55,6 +55,18 @@ export {
 	type ReloadOptions,
 } from "./executor.ts";
 export type { FutureExplanation } from "./explanation.ts";
+export { allOf, anyOf, is, not, type Question, type Rule } from "./flows/condition.ts";
+export {
+	type ActionOptions,
+	type ActionResult,
+	type FailureOptions,
+	FlowBuilder,
+	type FlowDocument,
+	type FlowScope,
+	flow,
+} from "./flows/flow.ts";
+export { type InputFields, type InputType, input, type Place } from "./flows/input.ts";
+export { type Computed, computed, type Reference, type Value } from "./flows/reference.ts";
 export type { AnyFunction } from "./function/capture.ts";
 export { type ModuleOptions, module } from "./function/module.ts";
 export { type MpiOptions, mpi } from "./function/mpi.ts";

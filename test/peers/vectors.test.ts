@@ -6,9 +6,14 @@ import {
 	joinBuffer,
 	type MessageType,
 	pack,
+	runtimeOf,
+	type Serialization,
 	serializations,
+	splitBuffer,
 	unpack,
 } from "@errand/proto";
+import { Runtime } from "@errand/proto/wire";
+import { python as python3 } from "@errand/sdk";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { globusPackages } from "../harness/globus.ts";
@@ -109,4 +114,30 @@ test("NEW-29: JSON values written here are read there, and the other way round",
 		expect(back[at]?.text.slice(0, 3)).toBe("11\n");
 		expect(JSON.parse(back[at]?.text.slice(3) ?? "")).toEqual(same);
 	}
+});
+
+test("NEW-29: GC-10: what each strategy of the peer writes is split, joined and packed here to the same bytes, and known as Python's", async () => {
+	const [answer] = await ask<{ buffers: [string, boolean, string, string][] }>([{ strategies: 0 }]);
+	const buffers = answer?.buffers ?? [];
+	expect(buffers.map(([name]) => name)).toEqual(
+		expect.arrayContaining(["DillDataBase64", "JSONData", "DillCode", "PureSourceTextInspect", "PureSourceDill"]),
+	);
+	for (const [name, forCode, buffer, packed] of buffers) {
+		const { id, content } = splitBuffer(buffer);
+		expect(joinBuffer(id as Serialization, content), name).toBe(buffer);
+		expect(pack([buffer, buffer]), name).toBe(packed);
+		expect(unpack(packed), name).toEqual([buffer, buffer]);
+		if (forCode) expect(runtimeOf(pack([buffer])), name).toBe(Runtime.PYTHON);
+	}
+});
+
+test("NEW-29: Python source by our SDK is what the peer's writes for the same function, and runs there", async () => {
+	const source = "def double(x):\n    return x * 2\n";
+	const code = unpack(await python3({ name: "double", source }).code())[0] ?? "";
+	const [answer, called] = await ask<{ buffers?: [string, boolean, string, string][]; value?: unknown }>([
+		{ strategies: 0 },
+		{ call: code, with: [21] },
+	]);
+	expect(answer?.buffers?.find(([name]) => name === "PureSourceTextInspect")?.[2]).toBe(code);
+	expect(called?.value).toBe(42);
 });
