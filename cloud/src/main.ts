@@ -3,6 +3,7 @@
  * The cloud, put together: the only file that knows which adapters there are. It listens first, so that a taken port is
  * told before anything is started, and answers 503 until everything behind it is ready.
  */
+import { randomBytes } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import packageDocument from "../package.json" with { type: "json" };
@@ -26,14 +27,18 @@ import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { createOperations } from "./operations/create-operations.ts";
 import { openSweeper } from "./operations/sweep.ts";
+import { openTransferWatch } from "./operations/transfer-agents.ts";
 import { openUserEndpoints } from "./operations/user-endpoints.ts";
 import { openElsewhere } from "./results/elsewhere.ts";
 import { openIntake } from "./results/intake.ts";
 import { openRecorder } from "./results/recorder.ts";
 import { FunctionCache } from "./store/function-cache.ts";
+import { keepSecret } from "./store/identity.ts";
 import { openStore } from "./store/open-store.ts";
 import { openHub } from "./stream/hub.ts";
 import { openStream } from "./stream/websocket.ts";
+import { Capabilities } from "./transfers/capability.ts";
+import { openRelay } from "./transfers/relay.ts";
 
 const { version } = packageDocument;
 
@@ -144,10 +149,13 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	const userEndpoints = openUserEndpoints(behind);
 	stack.defer(() => userEndpoints.close());
 	const providers = openProviders(config.actionProviders);
-	const ports = { ...behind, userEndpoints, providerObstacle: providers.obstacle };
+	const capabilities = new Capabilities(await keepSecret(database, "transfers", randomBytes(32)));
+	const ports = { ...behind, userEndpoints, capabilities, providerObstacle: providers.obstacle };
 	const operations = createOperations(ports);
 	const sweeper = openSweeper(ports, config.retentionMs);
 	stack.defer(() => sweeper.close());
+	const watch = openTransferWatch(ports);
+	stack.defer(() => watch.close());
 	const intake = await openIntake({ database, source: incoming, recorder, events, log });
 	stack.defer(() => intake.close());
 
@@ -177,7 +185,15 @@ async function open(config: CloudConfig, log: Log): Promise<{ url: string; close
 	stack.defer(() => hub.close());
 	const stream = openStream({ app, hub, operations, verifier, log, metrics });
 	stack.defer(() => stream.close());
-	server.serve({ handle: app.handle, upgrade: stream.upgrade });
+	const relay = openRelay({ capabilities, metrics, log });
+	stack.defer(() => relay.close());
+	stack.defer(() => void events.emit("cloud:stopping"));
+	server.serve({
+		handle: app.handle,
+		upgrade(request, socket, head) {
+			if (!relay.upgrade(request, socket, head)) stream.upgrade(request, socket, head);
+		},
+	});
 	const ready = stack.move();
 	return { url, close: () => ready.disposeAsync() };
 }

@@ -11,6 +11,7 @@ const bundles = {
 	"endpoint.mjs": "endpoint/src/main.ts",
 	"manager.mjs": "endpoint/src/manager/main.ts",
 	"worker.mjs": "endpoint/src/worker/main.ts",
+	"transfer.mjs": "endpoint/src/transfer/main.ts",
 } as const;
 
 type BundleName = keyof typeof bundles;

@@ -21,6 +21,7 @@ import { openSshScheduler } from "./scheduler/ssh/ssh.ts";
 import { openTorqueScheduler } from "./scheduler/torque/torque.ts";
 import { exitStatus, exitStatusOf } from "./service/exit-status.ts";
 import { managerProgram } from "./service/manager-command.ts";
+import { transferProgram } from "./service/transfer-process.ts";
 import { writeInitialConfig } from "./sites/initial-config.ts";
 import { AnswerFault } from "./sites/site.ts";
 import { sitesFolder } from "./sites/site-files.ts";
@@ -127,6 +128,7 @@ async function main(argv: readonly string[]): Promise<number> {
 		version: version(),
 		mainFile,
 		managerProgram: managerProgram(mainFile, process.env),
+		transferProgram: transferProgram(mainFile, process.env),
 		openScheduler,
 	};
 	const scheduler = schedulerNames.find((name) => name === values.scheduler);

@@ -27,6 +27,7 @@ export const faults = {
 	ENDPOINT_ACCESS_FORBIDDEN: row(403, "caller"),
 	FUNCTION_ACCESS_FORBIDDEN: row(403, "caller"),
 	FUNCTION_NOT_PERMITTED: row(403, "caller"),
+	COLLECTION_ACCESS_FORBIDDEN: row(403, "caller"),
 	// Another login may be what is missing: the body says which (`AuthorizationParameters`).
 	AUTHENTICATION_POLICY_NOT_MET: row(403, "caller"),
 	TASK_GROUP_ACCESS_FORBIDDEN: row(403, "caller"),
@@ -47,6 +48,8 @@ export const faults = {
 	POLICY_NOT_FOUND: row(404, "caller"),
 	PROJECT_NOT_FOUND: row(404, "caller"),
 	BLOB_NOT_FOUND: row(404, "caller"),
+	TRANSFER_NOT_FOUND: row(404, "caller"),
+	COLLECTION_NOT_FOUND: row(404, "caller"),
 	METHOD_NOT_ALLOWED: row(405, "caller"),
 	RESOURCE_CONFLICT: row(409, "caller"),
 	ILLEGAL_TRANSITION: row(409, "caller"),

@@ -17,6 +17,7 @@ export type ShareId = Id<"share">;
 export type FlowId = Id<"flow">;
 /** One execution of a flow. */
 export type RunId = Id<"run">;
+export type TransferId = Id<"transfer">;
 /** What an endpoint asks of the login of whoever submits there. */
 export type AuthPolicyId = Id<"auth-policy">;
 /** What authentication policies belong to. */

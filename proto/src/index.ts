@@ -12,4 +12,5 @@ export * from "./start-command.ts";
 export * from "./structured-value.ts";
 export * from "./task-state.ts";
 export * from "./topology.ts";
+export * from "./transfer.ts";
 export * from "./waiting.ts";

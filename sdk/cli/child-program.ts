@@ -13,6 +13,7 @@ import { makePrivateDirectory } from "./home.ts";
 const programs = {
 	cloud: { variable: "ERRAND_CLOUD_MAIN", specifier: "@errand/cloud/main", sibling: "cloud.mjs" },
 	endpoint: { variable: "ERRAND_ENDPOINT_MAIN", specifier: "@errand/endpoint/main", sibling: "endpoint.mjs" },
+	transfer: { variable: "ERRAND_TRANSFER_MAIN", specifier: "@errand/endpoint/transfer", sibling: "transfer.mjs" },
 } as const;
 
 export type ProgramName = keyof typeof programs;

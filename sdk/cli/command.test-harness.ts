@@ -60,6 +60,11 @@ if (verb === "run") {
 }
 `;
 
+/** What moves files, as this package knows it: told once what it is, there until its input ends. */
+const transferProgram = `
+process.stdin.once("data", () => console.log("transfer: the agent is running")).once("end", () => process.exit(0));
+`;
+
 const cloudProgram = `
 import { createServer } from "node:http";
 console.log(JSON.stringify({ level: 30, time: 0, msg: "starting", attempt: process.env.TEST_ATTEMPT }));
@@ -91,6 +96,7 @@ export async function openDesk(): Promise<Desk> {
 		ERRAND_TOKEN: "token-of-the-test",
 		ERRAND_ENDPOINT_MAIN: write("endpoint.mjs", endpointProgram),
 		ERRAND_CLOUD_MAIN: write("cloud.mjs", cloudProgram),
+		ERRAND_TRANSFER_MAIN: write("transfer.mjs", transferProgram),
 	};
 	write("analysis.py", "def mean(xs):\n    return sum(xs) / len(xs)\n");
 	write("solver.ts", "export function solve(n: number): number {\n\treturn n * 2;\n}\n");

@@ -20,6 +20,8 @@ export interface Context {
 	readonly childOutput: "inherit" | "stderr";
 	/** A sentence for the person, on stderr. */
 	note(text: string): void;
+	/** One line on stderr that the next replaces, and an empty one takes away; nothing where nobody looks. */
+	progress(text: string): void;
 	/** Somebody is there to answer {@link ask}. */
 	readonly attended: boolean;
 	/** One line from the person; `secret` is not echoed. A Complaint when nobody is there to ask. */

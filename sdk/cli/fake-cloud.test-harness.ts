@@ -18,6 +18,7 @@ export const ids = {
 	running: "bbbb3333-0000-4000-8000-000000000003",
 	submitted: "cccc4444-0000-4000-8000-000000000004",
 	retried: "dddd5555-0000-4000-8000-000000000005",
+	transfer: "eeee7777-0000-4000-8000-000000000007",
 	policy: "eeee6666-0000-4000-8000-000000000006",
 } as const;
 
@@ -239,6 +240,40 @@ export interface FakeCloud {
 	close(): Promise<void>;
 }
 
+/** One that is over. */
+const transfer: rest.TransferDocument = {
+	id: ids.transfer,
+	owner_id: ids.account,
+	source_endpoint: ids.endpoint,
+	destination_endpoint: ids.endpoint,
+	items: [{ source_path: "/data/a", destination_path: "/data/b/a", recursive: false }],
+	label: "",
+	verify: "wire",
+	preserve_timestamp: false,
+	delete_destination_extra: false,
+	skip_source_errors: false,
+	recursive_symlinks: "ignore",
+	filter_rules: [],
+	deadline: null,
+	status: "SUCCEEDED",
+	nice_status: "OK",
+	nice_status_description: "done",
+	used_route: "relay",
+	counters: {
+		...rest.noTransferCounters,
+		files: 1,
+		files_transferred: 1,
+		bytes: 3_000_000_000,
+		bytes_transferred: 3_000_000_000,
+		bytes_checksummed: 3_000_000_000,
+	},
+	effective_bytes_per_second: 1_000_000_000,
+	fatal_error: null,
+	created_at: at(0),
+	started_at: at(0),
+	completed_at: at(3),
+};
+
 const page = <Row>(items: Row[]): { items: Row[]; next_cursor: null } => ({ items, next_cursor: null });
 
 interface Asked {
@@ -397,6 +432,35 @@ const routes: Record<string, (asked: Asked) => Reply> = {
 		};
 	},
 	"POST /v1/tasks/*/retry": ({ path }) => ({ body: { task_id: ids.retried, retry_of: path[2] } }),
+	"POST /v1/transfers": ({ body }) => {
+		const { items, deadline } = rest.transferSubmission.parse(body);
+		return { body: { ...transfer, items, deadline: deadline ?? null } };
+	},
+	"GET /v1/transfers": () => ({ body: rest.page(rest.transferDocument).parse(page([transfer])) }),
+	"GET /v1/transfers/*": () => ({ body: rest.transferDocument.parse(transfer) }),
+	"POST /v1/transfers/*/cancel": () => ({ body: transfer }),
+	"GET /v1/transfers/*/events": () => ({
+		body: rest.page(rest.transferEvent).parse(
+			page([
+				{ code: "STARTED", is_error: false, description: "asking the source", details: {}, time: at(0) },
+				{ code: "SUCCEEDED", is_error: false, description: "all files are there", details: {}, time: at(3) },
+			]),
+		),
+	}),
+	"GET /v1/transfers/*/files": () => ({
+		body: rest.page(rest.transferFile).parse(
+			page([
+				{
+					path: "/data/b/a",
+					outcome: "transferred",
+					bytes: 3_000_000_000,
+					digest: `sha256:${"0".repeat(64)}`,
+					took_ms: 3000,
+					reason: null,
+				},
+			]),
+		),
+	}),
 	"GET /v1/functions": () => ({
 		body: rest.page(rest.functionSummary).parse(
 			page([

@@ -36,6 +36,9 @@ export function ownSurroundings(options: {
 			signal,
 			childOutput: mode === "table" ? "inherit" : "stderr",
 			note: (text) => screen.note(text),
+			progress: (text) => {
+				if (process.stderr.isTTY && mode === "table") screen.err(`\r\u001b[K${text}`);
+			},
 			attended: process.stdin.isTTY === true && process.stderr.isTTY === true,
 			ask: (question, asked) => askTerminal(question, asked?.secret === true, signal),
 			readInput: readAllInput,

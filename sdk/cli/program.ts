@@ -51,6 +51,8 @@ export function understand(
 			})
 			.helpOption("-h, --help", "show help")
 			.helpCommand(false)
+			// What stands behind `transfer list` belongs to that, not to `transfer`.
+			.enablePositionalOptions()
 			.showSuggestionAfterError(true);
 
 	const program = dress(new Command("errand"))
@@ -72,6 +74,8 @@ export function understand(
 		const name = path.pop() as string;
 		const parent = groupOf(path);
 		const command = dress(parent.command(name)).description(verb.summary);
+		// `transfer` is a verb, and `transfer list` another.
+		groups.set(verb.name, command);
 		for (const argument of verb.arguments ?? [])
 			command.argument(placeholders[argument.takes ?? "one"](argument.name), argument.summary);
 		for (const row of verb.options ?? []) {

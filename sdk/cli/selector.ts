@@ -1,6 +1,6 @@
 /** What people type for a task, a function or an endpoint → the thing itself. */
 import { type FunctionId, parseId, type TaskId } from "@errand/proto";
-import type { EndpointSummary, FunctionSummary } from "@errand/proto/rest";
+import type { EndpointSummary, FunctionSummary, TransferDocument } from "@errand/proto/rest";
 import type { Client } from "../src/index.ts";
 import { Complaint } from "./complaint.ts";
 import type { Context } from "./context.ts";
@@ -51,6 +51,15 @@ export async function selectEndpoint(
 	const why = items.length === 0 ? "there is no endpoint yet" : "there are several endpoints: say which with -e NAME";
 	const next = items.length === 0 ? "errand endpoint configure local" : "errand endpoint list";
 	throw new Complaint(items.length === 0 ? "notFound" : "usage", why, { next });
+}
+
+/** An id, or the first four or more characters of one. */
+export async function selectTransfer(client: Client, text: string): Promise<TransferDocument> {
+	const whole = parseId<never>(text);
+	if (whole) return await client.transfers.get(whole);
+	const { items } = await client.transfers.list({ idPrefix: checkedPrefix(text, "transfer"), limit: 4 });
+	theOnly(items, text, "transfer", (row) => row.id, "errand transfer list");
+	return items[0] as TransferDocument;
 }
 
 export async function* allFunctions(client: Client, most = Number.POSITIVE_INFINITY): AsyncGenerator<FunctionSummary> {

@@ -45,6 +45,7 @@ import { functionDelete } from "./verbs/function-delete.ts";
 import { functionList } from "./verbs/function-list.ts";
 import { functionRegister } from "./verbs/function-register.ts";
 import { functionShow } from "./verbs/function-show.ts";
+import { get } from "./verbs/get.ts";
 import { globusEnv } from "./verbs/globus-env.ts";
 import { globusForward } from "./verbs/globus-forward.ts";
 import { groupAdd } from "./verbs/group-add.ts";
@@ -60,6 +61,7 @@ import { policyCreate } from "./verbs/policy-create.ts";
 import { policyDelete } from "./verbs/policy-delete.ts";
 import { policyList } from "./verbs/policy-list.ts";
 import { policyShow } from "./verbs/policy-show.ts";
+import { put } from "./verbs/put.ts";
 import { run } from "./verbs/run.ts";
 import { taskCancel } from "./verbs/task-cancel.ts";
 import { taskExplain } from "./verbs/task-explain.ts";
@@ -69,11 +71,17 @@ import { taskResult } from "./verbs/task-result.ts";
 import { taskRetry } from "./verbs/task-retry.ts";
 import { taskShow } from "./verbs/task-show.ts";
 import { taskWait } from "./verbs/task-wait.ts";
+import { transfer } from "./verbs/transfer.ts";
+import { transferCancel } from "./verbs/transfer-cancel.ts";
+import { transferFiles } from "./verbs/transfer-files.ts";
+import { transferList } from "./verbs/transfer-list.ts";
+import { transferShow } from "./verbs/transfer-show.ts";
 import { whoami } from "./verbs/whoami.ts";
 
 export const groups: Groups = {
 	endpoint: "Endpoints: where functions run",
 	task: "Tasks: what has been submitted",
+	transfer: "Transfers: files between collections",
 	function: "Registered functions",
 	flow: "Flows: steps that follow one another",
 	group: "Groups of people to share with",
@@ -95,6 +103,13 @@ export const verbs: readonly Verb[] = [
 	taskLogs,
 	taskCancel,
 	taskRetry,
+	put,
+	get,
+	transfer,
+	transferList,
+	transferShow,
+	transferFiles,
+	transferCancel,
 	endpointConfigure,
 	endpointStart,
 	endpointStop,

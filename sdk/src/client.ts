@@ -21,6 +21,7 @@ import { FlowService } from "./flow-service.ts";
 import { type Log, silentLog } from "./log.ts";
 import { Rest, type RestOptions } from "./rest.ts";
 import { Sharing } from "./sharing.ts";
+import { Transfers } from "./transfers.ts";
 
 export interface ClientOptions extends Omit<RestOptions, "tokens"> {
 	/**
@@ -105,6 +106,8 @@ export class Client {
 	readonly sharing: Sharing;
 	/** Flows and their runs. */
 	readonly flows: FlowService;
+	/** Files between collections of endpoints. */
+	readonly transfers: Transfers;
 	/** What endpoints ask of the logins of whoever submits to them. */
 	readonly authPolicies: AuthPolicies;
 	readonly #rest: Rest;
@@ -119,6 +122,7 @@ export class Client {
 		this.#rest = new Rest({ ...others, tokens: tokenSource(token, cloudUrl) });
 		this.sharing = new Sharing(this.#rest);
 		this.flows = new FlowService(this.#rest);
+		this.transfers = new Transfers(this.#rest, (endpoint) => this.resolveEndpoint(endpoint));
 		this.authPolicies = new AuthPolicies(this.#rest);
 	}
 

@@ -90,3 +90,4 @@ export { type Keywords, keywords } from "./serialize/arguments.ts";
 export type { ShellResult } from "./serialize/result.ts";
 export type { EndpointSharing, Sharing } from "./sharing.ts";
 export { type MapOptions, type MapOutcome, TaskMap } from "./task-map.ts";
+export { type TransferFilter, type TransferOptions, Transfers, type TransferWait } from "./transfers.ts";

@@ -3,7 +3,10 @@
  * every queue and exchange of its broker, every stream. Ada owns things; the others try to get at them.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
 	commandQueue,
 	contentTypes,
@@ -21,12 +24,20 @@ import {
 	submitLimitTasks,
 	taskQueue,
 } from "@errand/proto";
-import { computeScope, errandClientId, peerClientId, streamClose } from "@errand/proto/rest";
+import {
+	type AgentAssignments,
+	computeScope,
+	errandClientId,
+	noTransferCounters,
+	peerClientId,
+	streamClose,
+} from "@errand/proto/rest";
 import { create, OutputStream, ReportBatchSchema, ResultBatchSchema, toBinary } from "@errand/proto/wire";
 import { Client, requestDeviceLogin } from "@errand/sdk";
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { loadLinkIdentity } from "../../endpoint/src/link/certificate.ts";
 import { TestCloud } from "../harness/cloud.ts";
 import { type Deployment, deploymentNames, startDeployment } from "../harness/deployment.ts";
 
@@ -296,6 +307,31 @@ async function groupOfTwo(scene: Scene): Promise<{ group: string; member: string
 	const group = (await scene.ada.sharing.createGroup(freshName())).name;
 	await scene.ada.sharing.setMember(group, member);
 	return { group, member };
+}
+
+const agentBody = async () => ({
+	certificate: (await linkIdentity).certificate,
+	collections: [{ name: "data" }],
+});
+const identityDirectory = mkdtempSync(join(tmpdir(), "errand-identity-"));
+const linkIdentity = loadLinkIdentity(identityDirectory).finally(() => rmSync(identityDirectory, { recursive: true }));
+
+/** The agent of Ada's endpoint is there, and asks what to do. */
+async function pollAs({ cloud, endpoint, tokens }: Scene, caller: CallerName): Promise<AgentAssignments> {
+	const body = await agentBody();
+	const reply = await send(cloud.url, "PUT", tokens[caller], { path: `/v1/transfer-agents/${endpoint.id}`, body });
+	return (await reply.json()) as AgentAssignments;
+}
+
+const transferOf = ({ endpoint }: Scene) => ({
+	source_endpoint: endpoint.id,
+	destination_endpoint: endpoint.id,
+	items: [{ source_path: `/data/${mark}`, destination_path: "/data/copy" }],
+});
+
+async function freshTransfer(scene: Scene): Promise<string> {
+	await pollAs(scene, "key");
+	return (await scene.ada.transfers.submit(transferOf(scene))).id;
 }
 
 /** An authentication policy of Ada's. */
@@ -731,6 +767,56 @@ const table: Readonly<Record<string, Row>> = {
 	"PUT /v1/accounts/{account}/admin": {
 		ask: async (scene) => ({ path: `/v1/accounts/${await stranger(scene)}/admin`, body: { admin: true } }),
 		may: administrators,
+	},
+
+	// transfers
+	"POST /v1/transfers": {
+		ask: async (scene) => {
+			await pollAs(scene, "key");
+			return { path: "/v1/transfers", body: transferOf(scene) };
+		},
+		// Not the cloud's administrators: files are not theirs.
+		may: { rest: endpointRefused, owner: "ok", key: "FORBIDDEN", otherKey: "FORBIDDEN" },
+	},
+	"GET /v1/transfers": {
+		ask: () => ({ path: "/v1/transfers" }),
+		may: accountsOnly("FORBIDDEN"),
+		check: async (reply, scene, caller) => {
+			const text = await reply.text();
+			expect(text.includes(scene.endpoint.id), caller).toBe(caller === "owner");
+		},
+	},
+	"GET /v1/transfers/{transfer_id}": {
+		ask: async (scene) => ({ path: `/v1/transfers/${await freshTransfer(scene)}` }),
+		may: ownerAndAdmins("TRANSFER_NOT_FOUND"),
+	},
+	"POST /v1/transfers/{transfer_id}/cancel": {
+		ask: async (scene) => ({ path: `/v1/transfers/${await freshTransfer(scene)}/cancel` }),
+		may: ownerAndAdmins("TRANSFER_NOT_FOUND"),
+	},
+	"GET /v1/transfers/{transfer_id}/events": {
+		ask: async (scene) => ({ path: `/v1/transfers/${await freshTransfer(scene)}/events` }),
+		may: ownerAndAdmins("TRANSFER_NOT_FOUND"),
+	},
+	"GET /v1/transfers/{transfer_id}/files": {
+		ask: async (scene) => ({ path: `/v1/transfers/${await freshTransfer(scene)}/files` }),
+		may: ownerAndAdmins("TRANSFER_NOT_FOUND"),
+	},
+	"POST /v1/transfers/{transfer_id}/reports": {
+		ask: async (scene) => {
+			// Of the oldest, which the endpoint is told of; with its token, so that only the identity is wrong.
+			await freshTransfer(scene);
+			const { assignments } = await pollAs(scene, "key");
+			const told = assignments.find((one) => one.role === "destination");
+			const body = { write_token: told?.write_token, counters: noTransferCounters };
+			return { path: `/v1/transfers/${told?.transfer_id}/reports`, body };
+		},
+		may: { rest: "FORBIDDEN", key: "ok" },
+	},
+	"PUT /v1/transfer-agents/{agent_id}": {
+		ask: async (scene) => ({ path: `/v1/transfer-agents/${scene.endpoint.id}`, body: await agentBody() }),
+		may: { rest: "FORBIDDEN", key: "ok" },
+		check: async (reply) => expect(await reply.text()).toContain("revision"),
 	},
 
 	// values

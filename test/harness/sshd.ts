@@ -55,6 +55,7 @@ export async function startSshd(): Promise<TestSshd> {
 			"KbdInteractiveAuthentication no",
 			"PermitRootLogin prohibit-password",
 			"MaxStartups 100",
+			"Subsystem sftp internal-sftp",
 			"KexAlgorithms curve25519-sha256", // the cheapest: tests connect often
 			"",
 		].join("\n"),

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { Fault, faults, isFaultCode, newId, submitLimitTasks } from "@errand/proto";
+import { noTransferCounters } from "@errand/proto/rest";
 import express from "express";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CloudUnderTest, openCloudUnderTest } from "./cloud-under-test.ts";
@@ -62,10 +63,25 @@ async function goodRequests(): Promise<Record<string, { path: string; body?: unk
 	await cloud.call("POST", "/v1/groups", { body: { name: `${people}-doomed` } });
 	const shareBody = { group: people, functions: [fn], tasks_per_day: 10 };
 	const share = (await cloud.call("PUT", `/v1/endpoints/${endpoint}/shares`, { body: shareBody })).json.id;
+	const item = { source_path: "/data/a", destination_path: "/data/b" };
+	const transferBody = { source_endpoint: endpoint, destination_endpoint: newId(), items: [item] };
+	const moved = (await cloud.call("POST", "/v1/transfers", { body: transferBody })).json.id;
+	const agentBody = { certificate: "PEM", collections: [{ name: "data" }] };
 	const policyBody = { name: "recent logins", authentication_assurance_timeout: 60 };
 	const policy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
 	const doomedPolicy = (await cloud.call("POST", "/v1/policies", { body: policyBody })).json.id;
 	return {
+		"POST /v1/transfers": { path: "/v1/transfers", body: transferBody },
+		"GET /v1/transfers": { path: "/v1/transfers?status=ACTIVE&status=FAILED&id_prefix=00aa" },
+		"GET /v1/transfers/{transfer_id}": { path: `/v1/transfers/${moved}` },
+		"POST /v1/transfers/{transfer_id}/cancel": { path: `/v1/transfers/${moved}/cancel` },
+		"GET /v1/transfers/{transfer_id}/events": { path: `/v1/transfers/${moved}/events?limit=10` },
+		"GET /v1/transfers/{transfer_id}/files": { path: `/v1/transfers/${moved}/files?outcome=failed` },
+		"POST /v1/transfers/{transfer_id}/reports": {
+			path: `/v1/transfers/${moved}/reports`,
+			body: { write_token: "t", counters: noTransferCounters },
+		},
+		"PUT /v1/transfer-agents/{agent_id}": { path: `/v1/transfer-agents/${newId()}`, body: agentBody },
 		"HEAD /v2/version": { path: "/v2/version" },
 		"GET /v2/version": { path: "/v2/version?service=all" },
 		"GET /v2/authenticate": { path: "/v2/authenticate" },

@@ -1,6 +1,14 @@
 /** For tests: what the service does, in memory and without rights but one account's own things. */
 import { createHash } from "node:crypto";
-import { type EndpointId, Fault, type FunctionId, newId, type TaskGroupId, type TaskId } from "@errand/proto";
+import {
+	type EndpointId,
+	Fault,
+	type FunctionId,
+	newId,
+	type TaskGroupId,
+	type TaskId,
+	type TransferId,
+} from "@errand/proto";
 import type {
 	AccountGroupDocument,
 	AuthPolicy,
@@ -8,7 +16,9 @@ import type {
 	EndpointSummary,
 	StreamResult,
 	TaskDocument,
+	TransferDocument,
 } from "@errand/proto/rest";
+import { noTransferCounters } from "@errand/proto/rest";
 import type { TokenVerifier } from "../identity/verify-token.ts";
 import type { Operations } from "../operations/operations.ts";
 import type { Caller } from "../policy/caller.ts";
@@ -41,7 +51,7 @@ export function verifierOf(tokens: Map<string, Caller>): TokenVerifier {
 
 const now = "2026-01-02T03:04:05.000Z";
 const unknown = (
-	code: "TASK_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "ENDPOINT_NOT_FOUND" | "TASK_GROUP_NOT_FOUND",
+	code: "TRANSFER_NOT_FOUND" | "TASK_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "ENDPOINT_NOT_FOUND" | "TASK_GROUP_NOT_FOUND",
 	id: string,
 ) => new Fault(code, `There is no ${id}.`, { args: [id] });
 
@@ -145,6 +155,13 @@ export function createFakeOperations(): FakeOperations {
 			stderr_bytes: 0,
 		});
 		return id;
+	};
+
+	const transfers = new Map<string, TransferDocument>();
+	const transferOf = (id: string): TransferDocument => {
+		const found = transfers.get(id);
+		if (found === undefined) throw unknown("TRANSFER_NOT_FOUND", id);
+		return found;
 	};
 
 	return {
@@ -501,6 +518,58 @@ export function createFakeOperations(): FakeOperations {
 		async hasBlob(_caller, sha256) {
 			called("hasBlob", sha256);
 			return blobs.has(sha256);
+		},
+		async submitTransfer(caller, { source_endpoint, destination_endpoint, items, deadline, ...options }) {
+			const id = newId<TransferId>();
+			called("submitTransfer", items);
+			transfers.set(id, {
+				...options,
+				id,
+				owner_id: caller.accountId,
+				source_endpoint,
+				destination_endpoint,
+				items,
+				deadline: deadline ?? null,
+				status: "ACTIVE",
+				nice_status: "QUEUED",
+				nice_status_description: "waits to be begun",
+				used_route: "relay",
+				counters: noTransferCounters,
+				effective_bytes_per_second: 0,
+				fatal_error: null,
+				created_at: now,
+				started_at: null,
+				completed_at: null,
+			});
+			return transferOf(id);
+		},
+		async getTransfer(_caller, id) {
+			called("getTransfer", id);
+			return transferOf(id);
+		},
+		async listTransfers(_caller, request) {
+			called("listTransfers", request);
+			return { items: [...transfers.values()], next_cursor: null };
+		},
+		async cancelTransfer(_caller, id) {
+			called("cancelTransfer", id);
+			return transferOf(id);
+		},
+		async transferEvents(_caller, id, request) {
+			called("transferEvents", id, request);
+			return { items: [], next_cursor: null };
+		},
+		async transferFiles(_caller, id, request) {
+			called("transferFiles", id, request);
+			return { items: [], next_cursor: null };
+		},
+		async pollTransferAgent(_caller, id, poll) {
+			called("pollTransferAgent", id, poll);
+			return { revision: "1", assignments: [] };
+		},
+		async reportTransfer(_caller, id, report) {
+			called("reportTransfer", id, report);
+			return { status: transferOf(id).status };
 		},
 		async notReady() {
 			return this.missing;

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { Fault, toProblem } from "@errand/proto";
+import { Fault, relayProtocol, toProblem } from "@errand/proto";
 import type { Log } from "../observe/log.ts";
 import { sendFault } from "./problem.ts";
 
@@ -31,7 +31,7 @@ function unreadable(code: string | undefined): string {
 /** What answers requests. */
 interface HttpHandlers {
 	readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
-	/** WebSocket requests. */
+	/** WebSocket requests, and those of the relay. */
 	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
@@ -65,7 +65,8 @@ export async function openHttpServer(options: { host: string; port: number; log:
 			requestTimeout: requestTimeoutMs,
 			keepAliveTimeout: keepAliveTimeoutMs,
 			// Clients that offer HTTP/2 in clear (some do by default) are answered in HTTP/1.1.
-			shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === "websocket",
+			shouldUpgradeCallback: (request) =>
+				["websocket", relayProtocol].includes(request.headers.upgrade?.toLowerCase() ?? ""),
 		},
 		(request, response) => handlers.handle(request, response),
 	);

@@ -26,6 +26,10 @@ export interface CloudEvents {
 	/** What was remembered of it is old. */
 	"auth-policy:changed": [{ policy: AuthPolicyId }];
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
+	/** These agents have something else to do. */
+	"transfers:changed": [{ agents: readonly EndpointId[] }];
+	/** It ends: whoever waits in a request is answered. */
+	"cloud:stopping": [];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];
 	"broker:connected": [];
 	"broker:lost": [{ reason: string }];

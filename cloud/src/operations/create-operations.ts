@@ -15,6 +15,8 @@ import { shareOperations } from "./shares.ts";
 import { Standings } from "./standing.ts";
 import { submitOperations } from "./submit.ts";
 import { taskOperations } from "./tasks.ts";
+import { transferAgentOperations } from "./transfer-agents.ts";
+import { transferOperations } from "./transfers.ts";
 import { userEndpointOperations } from "./user-endpoint-list.ts";
 
 const checkTimeoutMs = 3_000;
@@ -36,6 +38,8 @@ export function createOperations(ports: Ports): Operations {
 		...blobOperations(ports),
 		...flowOperations(ports),
 		...runOperations(ports),
+		...transferOperations(ports, standings),
+		...transferAgentOperations(ports),
 		async notReady() {
 			const checks: [string, Promise<void>][] = [
 				["the database", ports.database.check(checkTimeoutMs)],

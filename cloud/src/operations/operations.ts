@@ -6,6 +6,7 @@
 import type {
 	AuthPolicyId,
 	EndpointId,
+	FileOutcome,
 	FlowId,
 	FunctionId,
 	RunId,
@@ -13,15 +14,19 @@ import type {
 	TaskGroupId,
 	TaskId,
 	TaskState,
+	TransferId,
+	TransferStatus,
 } from "@errand/proto";
 import type {
 	AccountGroupDocument,
 	AccountGroupSummary,
+	AgentAssignments,
 	AuditEntry,
 	AuthPolicy,
 	AuthProject,
 	accountGroupCreation,
 	administration,
+	agentPoll,
 	authPolicyChange,
 	authPolicyCreation,
 	authProjectCreation,
@@ -48,6 +53,7 @@ import type {
 	RunDocument,
 	RunLogEntry,
 	RunVisits,
+	reportTaken,
 	runBatch,
 	runChange,
 	runDefinition,
@@ -57,7 +63,12 @@ import type {
 	submission,
 	TaskDocument,
 	TaskSummary,
+	TransferDocument,
+	TransferEvent,
+	TransferFile,
 	taskOutput,
+	transferReport,
+	transferSubmission,
 	UserEndpointSummary,
 } from "@errand/proto/rest";
 import type * as z from "zod";
@@ -255,6 +266,34 @@ export interface Operations {
 	updateRun(caller: Caller, id: RunId, change: z.output<typeof runChange>): Promise<RunDocument>;
 	/** All of them, or none when one is not the caller's to change. */
 	changeRuns(caller: Caller, batch: z.output<typeof runBatch>): Promise<void>;
+	/** Asked for, and durable, when it resolves. `idempotencyKey`: a repeat returns the same transfer. */
+	submitTransfer(
+		caller: Caller,
+		input: z.output<typeof transferSubmission>,
+		idempotencyKey: string | undefined,
+	): Promise<TransferDocument>;
+	getTransfer(caller: Caller, id: TransferId): Promise<TransferDocument>;
+	/** Newest first. */
+	listTransfers(
+		caller: Caller,
+		request: PageRequest & { statuses?: readonly TransferStatus[]; idPrefix?: string },
+	): Promise<Page<TransferDocument>>;
+	/** May be repeated; one that is over stays as it is. */
+	cancelTransfer(caller: Caller, id: TransferId): Promise<TransferDocument>;
+	transferEvents(caller: Caller, id: TransferId, request: PageRequest): Promise<Page<TransferEvent>>;
+	transferFiles(
+		caller: Caller,
+		id: TransferId,
+		request: PageRequest & { outcome?: FileOutcome },
+	): Promise<Page<TransferFile>>;
+	/** An agent is there; resolves when there is something else for it to do than it knows, or its patience ends. */
+	pollTransferAgent(caller: Caller, id: EndpointId, poll: z.output<typeof agentPoll>): Promise<AgentAssignments>;
+	/** May be repeated. The reply's status tells the agent whether to go on. */
+	reportTransfer(
+		caller: Caller,
+		id: TransferId,
+		report: z.output<typeof transferReport>,
+	): Promise<z.infer<typeof reportTaken>>;
 
 	/** For `/readyz`: what does not answer, in words; empty when all is well. */
 	notReady(): Promise<string[]>;

@@ -9,6 +9,7 @@ import type { Recorder } from "../results/recorder.ts";
 import type { Log } from "../store/embedded-postgres.ts";
 import type { FunctionCache } from "../store/function-cache.ts";
 import type { Database } from "../store/pool.ts";
+import type { Capabilities } from "../transfers/capability.ts";
 import type { UserEndpoints } from "./user-endpoints.ts";
 
 /** Keys of endpoints: identity's business. */
@@ -35,6 +36,8 @@ export interface Ports {
 	readonly tokenEndpoint: string;
 	/** Why an action provider cannot be asked; undefined when it can. */
 	readonly providerObstacle: (actionUrl: string) => string | undefined;
+	/** The rights that transfers give. */
+	readonly capabilities: Capabilities;
 	readonly events: CloudEventBus;
 	readonly log: Log;
 }

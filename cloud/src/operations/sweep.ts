@@ -3,6 +3,8 @@ import { retentionMs as defaultRetentionMs, runRetentionMs } from "@errand/proto
 import { deleteOldKeys, deleteOldTasks, deleteOldTraces, deleteOrphanBlobs } from "../store/retention.ts";
 import { deleteRuns, runsEndedBefore } from "../store/runs.ts";
 import { overdueCancellations } from "../store/tasks.ts";
+import { deleteOldTransferAgents } from "../store/transfer-agents.ts";
+import { deleteOldTransfers } from "../store/transfers.ts";
 import { askToCancel } from "./cancel.ts";
 import type { Ports } from "./ports.ts";
 
@@ -49,6 +51,8 @@ export function openSweeper(
 			await deleteRuns(database, old);
 			count = old.length;
 		}
+		await deleteOldTransfers(database, before, rowsPerStatement);
+		await deleteOldTransferAgents(database, before);
 		await deleteOldKeys(database, before);
 		await ports.userEndpoints.forget(before);
 		const storedBefore = new Date(now.getTime() - Math.min(orphanAgeMs, retentionMs));

@@ -51,6 +51,7 @@ import { FunctionCache } from "../store/function-cache.ts";
 import { migrate, readMigrations } from "../store/migrate.ts";
 import { type Database, openPool } from "../store/pool.ts";
 import { removePostgresHome } from "../store/postgres-home.ts";
+import { Capabilities } from "../transfers/capability.ts";
 import { createOperations } from "./create-operations.ts";
 import type { Operations } from "./operations.ts";
 import { openSweeper } from "./sweep.ts";
@@ -285,6 +286,7 @@ export async function openTestCloud(
 	const keys = new FakeKeys();
 	const behind = {
 		...common,
+		capabilities: new Capabilities(Buffer.alloc(32, 1)),
 		broker,
 		dispatch,
 		recorder,

@@ -99,6 +99,13 @@ const table: { readonly [A in Action]: readonly Who[] } = {
 	"run.release": ["owner", "admin", "operator"],
 	"run.resume": ["owner", "admin", "operator"],
 	"run.rerun": ["owner"],
+	"transfer.create": accounts,
+	"transfer.list": accounts,
+	"transfer.read": ["owner", "admin", "operator"],
+	"transfer.cancel": ["owner", "admin", "operator"],
+	"collection.read": ["owner", "endpointAdmin"],
+	"collection.write": ["owner", "endpointAdmin"],
+	"transfer-agent.serve": ["owner", "key"],
 };
 
 describe.each(Object.keys(allowed) as Action[])("%s of a private thing", (action) => {
@@ -129,7 +136,10 @@ const doors: { readonly [fact: string]: Door } = {
 		thing: { membership: "admin" },
 		opens: ["function.read", "function.use", "account-group.read", "account-group.change", "account-group.leave"],
 	},
-	"is shared with them": { thing: { guest: true }, opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list"] },
+	"is shared with them": {
+		thing: { guest: true },
+		opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list", "collection.read", "collection.write"],
+	},
 	"maps identities": { thing: { mapped: true }, opens: ["endpoint.read", "endpoint.submit", "user-endpoint.list"] },
 	"belongs to a project that they administer": {
 		thing: { projectAdmin: true },

@@ -115,6 +115,14 @@ export const allowed = {
 	"run.resume": ["owner", "run-manager", "admin"],
 	// What it runs, it runs in the owner's name.
 	"run.rerun": ["owner"],
+	"transfer.create": ["account"],
+	"transfer.list": ["account"],
+	"transfer.read": ["owner", "admin"],
+	"transfer.cancel": ["owner", "admin"],
+	// Guests only where the collection says so. Not the cloud's administrators: files are not theirs.
+	"collection.read": ["owner", "endpoint-admin", "guest"],
+	"collection.write": ["owner", "endpoint-admin", "guest"],
+	"transfer-agent.serve": ["owner", "own-endpoint"],
 } as const satisfies Record<string, readonly Relation[]>;
 
 /** `admin`: may change the group. */

@@ -34,6 +34,7 @@ export type AuditAction =
 	| "flow.delete"
 	| "run.cancel"
 	| "run.release"
+	| "transfer.create"
 	| "project.create"
 	| "policy.create"
 	| "policy.change"

@@ -6,6 +6,13 @@ import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { cancelGraceMs, lossLimit, outputLimitBytes, type SchedulerName, schedulerNames } from "@errand/proto";
 import * as z from "zod";
+import {
+	type CollectionConfig,
+	collectionEnvironment,
+	collectionSettings,
+	freezeCollections,
+	type TransferConfig,
+} from "./collections.ts";
 import { interfaceAddresses } from "./interface-addresses.ts";
 import { duration, size } from "./quantities.ts";
 import { freezeQueue, type QueueConfig, queueFaults, queueSettings } from "./queue.ts";
@@ -42,6 +49,7 @@ const ownSettings = {
 	authentication_policy: z.uuid().optional(),
 	scheduler: z.enum(schedulerNames).default("local"),
 	...batchSettings,
+	...collectionSettings,
 	environment: z
 		.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "the name of a variable"), z.coerce.string())
 		.default({}),
@@ -131,6 +139,10 @@ export interface EndpointConfig {
 	/** For `ssh`. */
 	readonly hosts: readonly string[];
 	readonly kubernetes: KubernetesConfig | undefined;
+	/** Directories that transfers reach. */
+	readonly collections: readonly CollectionConfig[];
+	readonly transfer: TransferConfig;
+	/** With the variables of the collections. */
 	readonly environment: Readonly<Record<string, string>>;
 	readonly python: string;
 	/** Where tasks' sandboxes are made. */
@@ -177,6 +189,7 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 	const isLocal = value.scheduler === "local";
 	const queues = value.queues.length === 0 ? [{ name: "default" }] : value.queues;
 	const { kubernetes } = value;
+	const { collections, transfer } = freezeCollections(value);
 	return Object.freeze({
 		displayName: value.display_name,
 		public: value.public,
@@ -200,7 +213,9 @@ function freeze(value: z.output<typeof document>, directory: string): EndpointCo
 						nodeSelector: Object.freeze(kubernetes.node_selector),
 						imagePullSecret: kubernetes.image_pull_secret,
 					}),
-		environment: Object.freeze(value.environment),
+		collections,
+		transfer,
+		environment: Object.freeze({ ...collectionEnvironment(collections), ...value.environment }),
 		python: value.python,
 		workingDirectory: value.working_directory ?? join(directory, "work"),
 		sandbox: value.sandbox,

@@ -42,6 +42,7 @@ import { ResultOutlet } from "./result-outlet.ts";
 import { queueSettings, ScalingDriver } from "./scaling-driver.ts";
 import { StateReporter } from "./state-reporter.ts";
 import type { TaskAudit } from "./task-audit.ts";
+import { openTransferProcess } from "./transfer-process.ts";
 import { WorkerRuntimes } from "./worker-runtimes.ts";
 
 const tickMs = 500;
@@ -59,6 +60,8 @@ export interface DaemonOptions {
 	readonly scheduler: Scheduler;
 	/** The manager's main file. */
 	readonly managerProgram: string;
+	/** That of the agent that moves files; undefined: none is started. */
+	readonly transferProgram?: string;
 	readonly log: Logger;
 	/** Ends the start: a daemon that waits for the cloud or the lease must be stoppable too. */
 	readonly signal?: AbortSignal;
@@ -419,6 +422,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			results: fromBinary(ResultBatchSchema, bytes).results,
 		})),
 	);
+	const { transferProgram: program } = options;
+	const transfers = program === undefined ? undefined : openTransferProcess(program, directory, config, log);
 	phase = "running";
 	settleIfDone();
 	scaling.scale();
@@ -466,6 +471,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 			const late = new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref());
 			await Promise.race([Promise.all([outlet.delivered(), heartbeat.tell(false)]), late]);
 		}
+		await transfers?.close();
 		heartbeat.close();
 		aborting.abort(new Error("the endpoint is stopping"));
 		await link.close();

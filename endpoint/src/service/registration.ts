@@ -6,7 +6,7 @@ import type { EndpointConfig } from "../config/config.ts";
 
 export function registrationOf(
 	directory: string,
-	{ displayName, public: isPublic, allowedFunctions, admins, authenticationPolicy }: EndpointConfig,
+	{ displayName, public: isPublic, allowedFunctions, admins, authenticationPolicy, collections }: EndpointConfig,
 	journalId: string,
 	version: string,
 ): EndpointRegistration {
@@ -20,6 +20,7 @@ export function registrationOf(
 		metadata: {
 			errand_protocol: 1,
 			errand_journal_id: journalId,
+			...(collections.length > 0 && { errand_collections: true }),
 			endpoint_version: version,
 			hostname: hostname(),
 			local_user: userInfo().username,

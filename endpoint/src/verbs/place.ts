@@ -11,5 +11,7 @@ export interface Place {
 	readonly mainFile: string;
 	/** The manager's main file. */
 	readonly managerProgram: string;
+	/** That of the agent that moves files. */
+	readonly transferProgram: string;
 	readonly openScheduler: (config: EndpointConfig, directory: string, log: Logger) => Scheduler;
 }

@@ -17,7 +17,7 @@ export async function run(place: Place): Promise<number> {
 
 /** Resolves to the exit status when it has ended. */
 export async function runDaemon(
-	{ directory, version, managerProgram, openScheduler }: Place,
+	{ directory, version, managerProgram, transferProgram, openScheduler }: Place,
 	config: EndpointConfig,
 	credentials: Credentials,
 	more: Pick<DaemonOptions, "audit" | "idleShutdownMs"> & Pick<ServeOptions<Served>, "onRunning" | "onIdle">,
@@ -36,6 +36,7 @@ export async function runDaemon(
 			cloud: openCloudClient(credentials, Date.now, log),
 			scheduler,
 			managerProgram,
+			transferProgram,
 			log,
 			signal,
 			...(audit && { audit }),

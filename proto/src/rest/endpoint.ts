@@ -26,6 +26,8 @@ export const endpointRegistration = z.object({
 			errand_protocol: z.literal(1).optional(),
 			/** Names the daemon's journal. Another one than last time: what was in the old journal is gone, send it again. */
 			errand_journal_id: z.uuid().optional(),
+			/** It has collections: an agent of its own will ask for transfers. */
+			errand_collections: z.boolean().optional(),
 			/** Set by our daemon when it runs no tasks itself, but starts a user endpoint for each account and configuration. */
 			errand_manager: z.literal(true).optional(),
 			/** The user endpoints that a manager's processes still run: it lives less long than they do. The others have ended. */

@@ -8,4 +8,5 @@ export * from "./resources.ts";
 export * from "./sharing.ts";
 export * from "./stream.ts";
 export * from "./task.ts";
+export * from "./transfer.ts";
 export * from "./user-endpoint.ts";

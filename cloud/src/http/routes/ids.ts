@@ -1,4 +1,14 @@
-import type { AuthPolicyId, EndpointId, FlowId, FunctionId, RunId, ShareId, TaskGroupId, TaskId } from "@errand/proto";
+import type {
+	AuthPolicyId,
+	EndpointId,
+	FlowId,
+	FunctionId,
+	RunId,
+	ShareId,
+	TaskGroupId,
+	TaskId,
+	TransferId,
+} from "@errand/proto";
 import * as z from "zod";
 
 /** A UUID in a path or query: upper case is accepted, and lowered for everything behind. */
@@ -12,6 +22,7 @@ export const authPolicyId = id<AuthPolicyId>();
 export const shareId = id<ShareId>();
 export const flowId = id<FlowId>();
 export const runId = id<RunId>();
+export const transferId = id<TransferId>();
 
 /** An account by id or username, or a group by id or name, in a path. */
 export const nameOrId = z

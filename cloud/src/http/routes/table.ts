@@ -12,6 +12,7 @@ import { runs } from "./v1/runs.ts";
 import { shares } from "./v1/shares.ts";
 import { taskGroups } from "./v1/task-groups.ts";
 import { tasks as tasksV1 } from "./v1/tasks.ts";
+import { transfers } from "./v1/transfers.ts";
 import { authProjects } from "./v2/auth-projects.ts";
 import { endpoints as endpointsV2 } from "./v2/endpoints.ts";
 import { functions as functionsV2 } from "./v2/functions.ts";
@@ -43,6 +44,7 @@ export function routeTable(operations: Operations, errandVersion: string): Route
 		blobs,
 		flows,
 		runs,
+		transfers,
 	];
 	return [...version(errandVersion), ...rooms.flatMap((room) => room(operations))];
 }
