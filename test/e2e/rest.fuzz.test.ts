@@ -141,5 +141,5 @@ test("a body with more wrong values than there is memory for faults is refused a
 		body: tasks,
 	});
 	expect(reply.status).toBe(422);
-	expect(((await reply.json()) as { detail: string }).detail).toContain("more than 50000 values");
+	expect(((await reply.json()) as { detail: string }).detail).toContain("more than 100000 values");
 });

@@ -334,6 +334,13 @@ describe("a refusal says what, which and the limit", () => {
 			/at most 20000 tasks, this has 20001/,
 		],
 		["POST", `/v3/endpoints/${newId()}/submit`, { tasks: { [newId()]: ["1"] } }, "ENDPOINT_NOT_FOUND", /no /],
+		[
+			"POST",
+			"/v2/submit",
+			{ tasks: new Array(submitLimitTasks).fill([newId(), newId(), "1"]) },
+			"ENDPOINT_NOT_FOUND",
+			/no /,
+		],
 		["GET", "/v1/tasks?stat=failed", undefined, "SEMANTICALLY_INVALID", /stat/],
 		["GET", "/v1/tasks?state=sleeping", undefined, "SEMANTICALLY_INVALID", /state\[0\]/],
 		["GET", "/v1/tasks?limit=0", undefined, "SEMANTICALLY_INVALID", /limit/],

@@ -124,10 +124,10 @@ function parseJson(bytes: Buffer): unknown {
 /** The database's text has no NUL and its JSON no half characters; a value nested deeper than this is an attack. */
 const deepest = 64;
 /**
- * Numbers, texts, lists and objects of one body. The largest submits and lists of ids have 20,000; with many more that
- * are all wrong, a schema would find more faults than there is memory for.
+ * Numbers, texts, lists and objects of one body. The largest submits have 20,000 tasks, each a list of three texts in the
+ * older form; with many more that are all wrong, a schema would find more faults than there is memory for.
  */
-const mostValues = 50_000;
+const mostValues = 100_000;
 
 interface Count {
 	left: number;

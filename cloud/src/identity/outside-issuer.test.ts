@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { computeScope } from "@errand/proto/rest";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { accountByOutsideSubject } from "../store/identity.ts";
 import { openTestCloud, openTestPostgres, type TestCloud, type TestPostgres } from "./identity.test-harness.ts";
 
 let postgres: TestPostgres;
@@ -126,6 +127,8 @@ test("domains and the time of the login come from its claims; an email that nobo
 		).toEqual({ domains: ["uni.edu", "mail.org"], service: false, atMs: atS * 1000 });
 		const pretended = { preferred_username: "eve", email: "eve@uni.edu", email_verified: false };
 		expect(await loginOf(pretended)).toEqual({ domains: [], service: false, atMs: undefined });
+		// Manager endpoints are told the account's email, and identity maps may go by it.
+		expect((await accountByOutsideSubject(campus.db, address, JSON.stringify(pretended)))?.email).toBe("");
 		expect(await loginOf({ preferred_username: "eve@clients" })).toMatchObject({ domains: [] });
 		const long = `${"e".repeat(248)}@uni.edu.evil.org`;
 		expect(await loginOf({ preferred_username: long, email: long })).toMatchObject({ domains: ["uni.edu.evil.org"] });

@@ -34,6 +34,7 @@ const fetchTimeoutMs = 5_000;
 /** After a failed discovery the next try waits this long, so that callers cannot make us hammer the issuer. */
 const discoveryPauseMs = 2_000;
 const usernameLimitCharacters = 128;
+const emailLimitCharacters = 256;
 
 interface Options {
 	db: IdentityDatabase;
@@ -97,12 +98,17 @@ export function openOutsideIssuer({ db, config, log, now }: Options): OutsideIss
 		return new Set(Array.isArray(value) ? value.map(String) : String(value ?? "").split(" "));
 	}
 
-	/** An email that the issuer itself says nobody has proved to own counts for nothing. */
+	/** An email that the issuer itself says nobody has proved to own counts for nothing: logins and identity maps go by it. */
+	function emailOf(claims: JWTPayload): string {
+		const email = claims[config.claims?.email ?? "email"];
+		return typeof email === "string" && claims.email_verified !== false ? email : "";
+	}
+
 	function loginOf(claims: JWTPayload): Login {
 		// Whole: what is left of a cut one may end in another domain.
 		const whole = (name: string): string => (typeof claims[name] === "string" ? claims[name] : "");
 		const username = whole(config.claims?.username ?? "preferred_username");
-		const email = claims.email_verified === false ? "" : whole(config.claims?.email ?? "email");
+		const email = emailOf(claims);
 		const { auth_time: at } = claims;
 		return {
 			domains: domainsOf(username, email),
@@ -125,7 +131,9 @@ export function openOutsideIssuer({ db, config, log, now }: Options): OutsideIss
 		if (existing !== undefined) return existing;
 		const id = newId<AccountId>();
 		const name = text(claims, config.claims?.name ?? "name");
-		const email = text(claims, config.claims?.email ?? "email");
+		const claimed = emailOf(claims);
+		// None rather than a part: what is left of a cut one may be somebody else's.
+		const email = claimed.length <= emailLimitCharacters ? claimed : "";
 		const wanted = usernameOf(claims);
 		// Another subject of that issuer may have had the name before: then the id tells them apart.
 		for (const username of [wanted, `${wanted.slice(0, usernameLimitCharacters - 9)}.${id.slice(0, 8)}`]) {

@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { userInfo } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { localAccount } from "./local-account.ts";
 
@@ -24,6 +26,24 @@ describe("GC-9: nothing runs as root or nobody", () => {
 			message: expect.stringContaining(says),
 		});
 	});
+});
+
+test.each([
+	["4294967295", "1000"],
+	["1000", "4294967295"],
+	["4294967296", "1000"],
+])("GC-9: an account %s:%s is none: to the kernel that means to stay who one is", async (uid, gid) => {
+	const directory = mkdtempSync(join(tmpdir(), "errand-names-"));
+	const { PATH } = process.env;
+	try {
+		const line = `ada:x:${uid}:${gid}:Ada:/home/ada:/bin/sh`;
+		writeFileSync(join(directory, "getent"), `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
+		process.env.PATH = `${directory}:${PATH}`;
+		await expect(localAccount("ada", 0)).rejects.toThrow("is not complete on the endpoint's machine");
+	} finally {
+		process.env.PATH = PATH;
+		rmSync(directory, { recursive: true, force: true });
+	}
 });
 
 test("an endpoint that is not root's serves its own account only", async () => {

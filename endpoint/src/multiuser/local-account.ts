@@ -7,6 +7,8 @@ const run = promisify(execFile);
 const lookUpTimeoutMs = 10_000;
 /** `nobody` of every Linux; what the kernel shows for ids that it cannot express, too. */
 const nobodyUid = 65_534;
+/** To the kernel it means "leave it as it is": whoever is told to become it stays root. Above it nothing is an id. */
+const noId = 0xffff_ffff;
 
 /** A number or an option would be understood as such by the programs that are asked. */
 const accountName = /^[^\s:/,\p{Cc}-][^:/,\p{Cc}]{0,255}$/u;
@@ -51,7 +53,8 @@ export async function localAccount(name: string, self = process.geteuid?.() ?? -
 		throw refuse(`the identity maps to "${name}", and there is no account of that name on the endpoint's machine`);
 	const uid = Number(uidText);
 	const gid = Number(gidText);
-	if (!/^\d+$/.test(uidText) || !/^\d+$/.test(gidText) || !Number.isSafeInteger(uid) || !dir.startsWith("/"))
+	const isId = (text: string): boolean => /^\d+$/.test(text) && Number(text) < noId;
+	if (!isId(uidText) || !isId(gidText) || !dir.startsWith("/"))
 		throw refuse(`the account "${name}" is not complete on the endpoint's machine: its administrator can repair it`);
 	if (uid === 0 || name === "root") throw refuse(`the identity maps to "${name}", which is root: nothing runs as root`);
 	if (uid === nobodyUid || name === "nobody")

@@ -9,13 +9,17 @@ import { Socket } from "node:net";
 import { type ChildLine, lineLimitBytes, parseChildLine } from "./child-line.ts";
 
 const linesPerSecond = 2_000;
+/** Of lines that do not end, too. */
+const bytesPerSecond = 1024 * 1024;
+/** What is left in it when the process has ended; more only comes when another process has its end and writes on. */
+const pipeBytes = 64 * 1024;
 /** It is not held back for less than this. */
 const shortestPauseMs = 100;
 
 export interface ChildPipe {
 	/** Of the process; the manager closes its own copy when the process has started. */
 	openWritingEnd(): number;
-	/** Reads what is left, after the process has ended. */
+	/** Reads what is left, after the process has ended: no more than a pipe holds. */
 	drain(): void;
 	/** The name stays: the next manager reads on. */
 	close(): void;
@@ -69,7 +73,9 @@ export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEve
 
 	socket.on("error", () => undefined);
 	socket.on("data", (piece: Buffer) => {
-		dueMs = Math.max(dueMs, performance.now()) + (take(piece) / linesPerSecond) * 1000;
+		// A piece without an end of line is work, too.
+		const seconds = Math.max((take(piece) || 1) / linesPerSecond, piece.length / bytesPerSecond);
+		dueMs = Math.max(dueMs, performance.now()) + seconds * 1000;
 		const aheadMs = dueMs - performance.now();
 		if (aheadMs < shortestPauseMs) return;
 		socket.pause();
@@ -85,12 +91,12 @@ export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEve
 		drain() {
 			for (let piece = socket.read() as Buffer | null; piece !== null; piece = socket.read() as Buffer | null)
 				take(piece);
-			const piece = Buffer.alloc(64 * 1024);
+			const piece = Buffer.alloc(pipeBytes);
 			let descriptor: number | undefined;
 			try {
 				descriptor = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
-				for (let length = 1; length > 0; ) {
-					length = readSync(descriptor, piece);
+				for (let left = pipeBytes, length = 1; length > 0 && left > 0; left -= length) {
+					length = readSync(descriptor, piece, 0, left, null);
 					take(piece.subarray(0, length));
 				}
 			} catch (error) {

@@ -11,6 +11,8 @@ import type { Environment } from "./user-environment.ts";
 
 /** What it says before its log is open. */
 const earlyWordsLimit = 2_000;
+/** After its end. */
+const lastWordsMs = 1_000;
 
 /** Of root, before it becomes somebody: every group of the account and none of root's, and no way back. */
 const dropped = ["--init-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"];
@@ -104,7 +106,16 @@ export async function launch(request: LaunchRequest): Promise<UserProcess> {
 	// A process that ends before it reads is told of by its end.
 	child.stdin?.on("error", () => undefined);
 	child.stderr?.on("error", () => undefined);
-	const ended = new Promise<Ended>((resolve) => child.once("close", (status, signal) => resolve({ status, signal })));
+	const ended = new Promise<Ended>((resolve) => {
+		child.once("close", (status, signal) => resolve({ status, signal }));
+		// Another process of the account may have taken hold of its standard error: its end is the end all the same.
+		child.once("exit", (status, signal) => {
+			setTimeout(() => {
+				child.stderr?.destroy();
+				resolve({ status, signal });
+			}, lastWordsMs).unref();
+		});
+	});
 	child.stdin?.end(message);
 	const pid = child.pid as number;
 	return { pid, start: processStart(pid), ended, earlyWords: () => early.trim() };

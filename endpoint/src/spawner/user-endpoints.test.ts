@@ -1,6 +1,6 @@
 /** The manager's decisions, with processes of the test's own (`sleep`) in the place of user endpoints. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { Fault, newId } from "@errand/proto";
@@ -114,6 +114,26 @@ test("GC-9: a command that is repeated starts one process; two user endpoints ar
 		credentials: { client_secret: "a secret" },
 		template: { text: "max_blocks: 1\n" },
 	});
+	await endpoints.endAll();
+});
+
+test("GC-9: saying again that it is up does not keep the manager writing, nor put off its end", async () => {
+	const endpoints = users();
+	const user = newId();
+	await endpoints.start(asking(user), nowMs);
+	const file = join(directory, "user-endpoints", `${user}.json`);
+	const writtenAt = (): bigint => statSync(file, { bigint: true }).mtimeNs;
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	await eventually(() =>
+		expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ rendered: true, running: true }),
+	);
+	const before = writtenAt();
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	nth(0).say({ says: "lost", lines: 3 });
+	await eventually(async () => expect(await auditLines()).toContainEqual(expect.objectContaining({ lines: 3 })));
+	expect(writtenAt()).toBe(before);
 	await endpoints.endAll();
 });
 

@@ -221,13 +221,15 @@ export class UserEndpoints {
 
 	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => void): void {
 		switch (line.says) {
+			// Each once: saying it again must neither put off the end of its time nor keep us writing it down.
 			case "rendered":
+				if (entry.process?.record.rendered) return;
 				clearTimeout(entry.limit);
 				entry.process?.mark({ rendered: true });
 				if (entry.next !== undefined) this.#fence(entry);
 				return;
 			case "running":
-				entry.process?.mark({ running: true });
+				if (!entry.process?.record.running) entry.process?.mark({ running: true });
 				return;
 			case "failed":
 				entry.reason ??= line.words;
