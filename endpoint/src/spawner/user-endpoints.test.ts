@@ -30,7 +30,7 @@ const account: LocalAccount = { uname: username, uid, gid, gecos: "", dir: homed
 let directory: string;
 let audit: AuditLog;
 let started: Started[];
-let told: { id: string; words: string }[];
+let told: { id: string; words: string; transient: boolean }[];
 let nowMs: number;
 
 beforeEach(() => {
@@ -82,7 +82,8 @@ const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
 			close: () => undefined,
 		},
 		audit,
-		tellFailure: async ({ userEndpointId }, words) => void told.push({ id: userEndpointId, words }),
+		tellFailure: async ({ userEndpointId: id }, { error, transient }) =>
+			void told.push({ id, words: error, transient }),
 		changed: () => undefined,
 		nowMs: () => nowMs,
 		log: silentLogger,
@@ -164,6 +165,7 @@ test("GC-9: more at once than max_user_endpoints, a stale command, and who is no
 	expect(told.at(-1)?.words).toContain("200 s off this machine's clock");
 	await users("", { refuse: new Fault("SEMANTICALLY_INVALID", "nobody knows you") }).start(asking(newId()), nowMs);
 	expect(told.at(-1)?.words).toBe("nobody knows you");
+	expect(told.map(({ transient }) => transient)).toEqual([true, true, false]);
 	expect(started.length).toBe(1);
 	expect((await auditLines()).filter(({ event }) => event === "refuse").length).toBe(3);
 });
@@ -174,6 +176,7 @@ test("GC-9: files of the manager's that have a fault are its administrator's to 
 	await users().start(asking(newId()), nowMs);
 	expect(told.at(-1)?.words).toContain("have a fault, which its log names: ask its administrator");
 	expect(told.at(-1)?.words).not.toContain(directory);
+	expect(told.at(-1)?.transient).toBe(true);
 });
 
 test("GC-9: a process that says why it failed, or takes too long over its template, is told to who asked", async () => {
@@ -181,7 +184,7 @@ test("GC-9: a process that says why it failed, or takes too long over its templa
 	await endpoints.start(asking(newId()), nowMs);
 	nth(0).say({ says: "failed", words: "label must be string" });
 	nth(0).child.kill("SIGTERM");
-	await eventually(() => expect(told.map(({ words }) => words)).toEqual(["label must be string"]));
+	await eventually(() => expect(told).toMatchObject([{ words: "label must be string", transient: false }]));
 	await endpoints.start(asking(newId()), nowMs);
 	await eventually(() => expect(told.at(-1)?.words).toContain("took longer than 1 s"));
 	expect(nth(1).child.signalCode).toBe("SIGKILL");

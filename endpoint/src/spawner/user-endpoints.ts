@@ -3,14 +3,14 @@
  * request that comes while an earlier process still ends is kept until it has.
  */
 import { hostname } from "node:os";
-import { Fault } from "@errand/proto";
+import { Fault, type StartError } from "@errand/proto";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
 import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
 import { type BeginOptions, beginProcess } from "./begin-process.ts";
 import type { ChildLine } from "./child-line.ts";
 import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
-import { endWords, failureOf, wordsFor } from "./failure-words.ts";
+import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
 import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
 import type { ServedAccounts } from "./served-accounts.ts";
@@ -40,8 +40,8 @@ export interface UserEndpointsOptions {
 	readonly program: string;
 	readonly accounts: ServedAccounts;
 	readonly audit: AuditLog;
-	/** Tells the cloud that a start has failed, and why, in words for the submitter. */
-	readonly tellFailure: (request: StartRequest, words: string) => Promise<void>;
+	/** Tells the cloud that a start has failed, and why: the error is in words for the submitter. */
+	readonly tellFailure: (request: StartRequest, failure: StartError) => Promise<void>;
 	/** How many run has changed. */
 	readonly changed: () => void;
 	readonly nowMs: () => number;
@@ -303,13 +303,13 @@ export class UserEndpoints {
 	async #refuse(request: StartRequest, error: unknown): Promise<void> {
 		const { audit, log, tellFailure } = this.#options;
 		const { userEndpointId, identityId, username } = request;
-		const words = wordsFor(error);
+		const failure: StartError = { error: wordsFor(error), transient: mayPass(error) };
 		log.warn({ err: error, userEndpoint: userEndpointId, identity: identityId, username }, "a start is refused");
 		audit.note(
 			{ user_endpoint_id: userEndpointId, identity_id: identityId, username },
 			{ event: "refuse", reason: (error as Error).message },
 		);
-		await tellFailure(request, words).catch((cause: unknown) =>
+		await tellFailure(request, failure).catch((cause: unknown) =>
 			log.warn({ err: cause, userEndpoint: userEndpointId }, "the cloud could not be told that a start failed"),
 		);
 	}
