@@ -56,7 +56,7 @@ async function ours({ document, identities }: Question): Promise<Answer> {
 	} catch (error) {
 		if (error instanceof ConfigFault) return { refused: error.message };
 		// Here it is told apart from a program that knows nobody.
-		if (error instanceof MappingProgramFailure) return nobody;
+		if (error instanceof MappingProgramFailure) return { nobody: true };
 		throw error;
 	}
 }

@@ -20,7 +20,8 @@ export interface AuditSubject {
 
 export type AuditEntry =
 	| { readonly event: "start"; readonly config_digest: string }
-	| { readonly event: "adopt" }
+	/** `unheard`: its line is lost, so of its tasks there are no entries any more. */
+	| { readonly event: "adopt"; readonly unheard?: true }
 	/** `status` and `signal` are null when the process ended under another manager. */
 	| { readonly event: "end"; readonly status: number | null; readonly signal: string | null; readonly reason: string }
 	| { readonly event: "refuse"; readonly reason: string }

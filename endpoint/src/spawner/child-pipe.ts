@@ -32,6 +32,16 @@ export interface ChildPipeEvents {
 	nonsense(lines: number): void;
 }
 
+/** Of a process that goes on without one: nothing more is heard of it. */
+export const lostPipe: ChildPipe = {
+	openWritingEnd() {
+		throw new Error("the pipe of this process is lost");
+	},
+	drain: () => undefined,
+	close: () => undefined,
+	remove: () => undefined,
+};
+
 /** @param fresh the process is still to be started, so nothing may be there of an earlier one */
 export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEvents): ChildPipe {
 	if (fresh) {

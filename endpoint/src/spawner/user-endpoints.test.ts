@@ -259,6 +259,24 @@ test("GC-9: the next manager adopts what lives, forgets what has ended, and read
 	expect(ends.map(({ reason }) => reason)).toEqual(["while no manager ran", "the manager was stopped"]);
 });
 
+test("GC-9: a process whose line is lost is adopted all the same: the log and the audit log say so, and it can be ended", async () => {
+	const before = users("start_limit: 1s");
+	const request = asking(newId());
+	await before.start(request, nowMs);
+	before.letGo();
+	rmSync(join(directory, "user-endpoints", `${request.userEndpointId}.pipe`));
+	const after = users("start_limit: 1s");
+	after.adopt();
+	expect(after.ids).toEqual([request.userEndpointId]);
+	expect((await auditLines()).at(-1)).toMatchObject({ event: "adopt", unheard: true });
+	const again = asking(request.userEndpointId);
+	await after.start(again, nowMs);
+	expect(nth(0).child.signalCode).toBe(null);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(started.length).toBe(2));
+	await after.endAll();
+});
+
 test("GC-9: a number that the system has given to somebody else since is no process of ours", async () => {
 	const before = users();
 	const request = asking(newId());

@@ -65,6 +65,16 @@ interface Entry {
 	limit: NodeJS.Timeout | undefined;
 }
 
+const entryOf = (request: StartRequest | undefined, clientId: string): Entry => ({
+	request,
+	clientId,
+	process: undefined,
+	early: () => "",
+	next: undefined,
+	reason: undefined,
+	limit: undefined,
+});
+
 export class UserEndpoints {
 	readonly #options: UserEndpointsOptions;
 	readonly #records: ChildRecords;
@@ -99,19 +109,18 @@ export class UserEndpoints {
 				this.#records.remove(id);
 				continue;
 			}
-			const entry: Entry = {
-				request: undefined,
-				clientId: record.client_id,
-				process: undefined,
-				early: () => "",
-				next: undefined,
-				reason: undefined,
-				limit: undefined,
-			};
-			entry.process = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			const entry = entryOf(undefined, record.client_id);
+			const { process, unheard } = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			entry.process = process;
 			this.#entries.set(id, entry);
-			if (!record.rendered) this.#limitStart(entry);
-			audit.note(subjectOf(record), { event: "adopt" });
+			// One that cannot be heard may have said so long ago.
+			if (!record.rendered && unheard === undefined) this.#limitStart(entry);
+			audit.note(subjectOf(record), { event: "adopt", ...(unheard !== undefined && { unheard: true }) });
+			if (unheard !== undefined)
+				log.error(
+					{ err: unheard, userEndpoint: id },
+					"a user endpoint's line is lost: its tasks are not in the audit log",
+				);
 			log.info({ userEndpoint: id, process: record.pid, account: record.account }, "a user endpoint goes on");
 		}
 	}
@@ -141,15 +150,7 @@ export class UserEndpoints {
 			await this.#refuse(request, error);
 			return;
 		}
-		const entry: Entry = {
-			request,
-			clientId: request.credentials.client_id,
-			process: undefined,
-			early: () => "",
-			next: undefined,
-			reason: undefined,
-			limit: undefined,
-		};
+		const entry = entryOf(request, request.credentials.client_id);
 		this.#entries.set(id, entry);
 		await this.#begin(entry, request);
 	}
