@@ -68,7 +68,13 @@ async function launchSleep(request: LaunchRequest): Promise<UserProcess> {
 	return { pid, start: processStart(pid), ended, earlyWords: () => "" };
 }
 
-const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
+interface Options {
+	readonly refuse?: Fault;
+	readonly accountFor?: () => LocalAccount;
+	readonly launch?: (request: LaunchRequest) => Promise<UserProcess>;
+}
+
+const users = (config = "", options: Options = {}): UserEndpoints =>
 	new UserEndpoints({
 		directory,
 		managerId: manager,
@@ -77,7 +83,7 @@ const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
 		accounts: {
 			accountFor: async () => {
 				if (options.refuse) throw options.refuse;
-				return { account, mappedIdentityId: "of-ada" };
+				return { account: options.accountFor?.() ?? account, mappedIdentityId: "of-ada" };
 			},
 			close: () => undefined,
 		},
@@ -87,7 +93,7 @@ const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
 		changed: () => undefined,
 		nowMs: () => nowMs,
 		log: silentLogger,
-		launch: launchSleep,
+		launch: options.launch ?? launchSleep,
 	});
 const asking = (user: string, clientId?: string): StartRequest =>
 	readStartRequest(startCommandFor(manager, user, clientId === undefined ? {} : { clientId }), manager);
@@ -168,6 +174,76 @@ test("GC-9: more at once than max_user_endpoints, a stale command, and who is no
 	expect(told.map(({ transient }) => transient)).toEqual([true, true, false]);
 	expect(started.length).toBe(1);
 	expect((await auditLines()).filter(({ event }) => event === "refuse").length).toBe(3);
+});
+
+test("GC-9: one account has at most max_user_endpoints_per_account, however they come; others have theirs", async () => {
+	let uid = account.uid;
+	const endpoints = users("max_user_endpoints_per_account: 2", { accountFor: () => ({ ...account, uid }) });
+	await Promise.all([1, 2, 3].map(() => endpoints.start(asking(newId()), nowMs)));
+	expect(started.length).toBe(2);
+	expect(told).toMatchObject([{ words: expect.stringContaining("as one account may (2)"), transient: true }]);
+	uid++;
+	await endpoints.start(asking(newId()), nowMs);
+	expect(started.length).toBe(3);
+	endpoints.letGo();
+	uid--;
+	const after = users("max_user_endpoints_per_account: 2", { accountFor: () => ({ ...account, uid }) });
+	after.adopt();
+	await after.start(asking(newId()), nowMs);
+	expect(told.length).toBe(2);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(after.count).toBe(2));
+	await after.start(asking(newId()), nowMs);
+	expect(started.length).toBe(4);
+	await after.endAll();
+	const unlimited = users("max_user_endpoints_per_account: 0");
+	await Promise.all(Array.from({ length: 9 }, () => unlimited.start(asking(newId()), nowMs)));
+	expect(started.length).toBe(13);
+	await unlimited.endAll();
+});
+
+test("GC-9: a process that is being started when all are ended is ended with them", async () => {
+	const launching = Promise.withResolvers<void>();
+	const goOn = Promise.withResolvers<void>();
+	const endpoints = users("", {
+		launch: async (request) => {
+			launching.resolve();
+			await goOn.promise;
+			return await launchSleep(request);
+		},
+	});
+	const starting = endpoints.start(asking(newId()), nowMs);
+	await launching.promise;
+	const ended = endpoints.endAll();
+	goOn.resolve();
+	await ended;
+	expect(nth(0).child.signalCode).toBe("SIGTERM");
+	await starting;
+	expect((await auditLines()).map(({ event }) => event)).toEqual(["start", "end"]);
+	expect(endpoints.count).toBe(0);
+	expect(told).toEqual([]);
+});
+
+test("GC-9: a process that is being started when they are let go goes on, and the next manager has it", async () => {
+	const goOn = Promise.withResolvers<void>();
+	const endpoints = users("", {
+		launch: async (request) => {
+			await goOn.promise;
+			return await launchSleep(request);
+		},
+	});
+	const request = asking(newId());
+	const starting = endpoints.start(request, nowMs);
+	// Its account is looked up before.
+	await new Promise((resolve) => setImmediate(resolve));
+	endpoints.letGo();
+	goOn.resolve();
+	await starting;
+	const after = users();
+	after.adopt();
+	expect(after.ids).toEqual([request.userEndpointId]);
+	await after.endAll();
+	expect(nth(0).child.signalCode).toBe("SIGTERM");
 });
 
 test("GC-9: files of the manager's that have a fault are its administrator's to read of, not the submitter's", async () => {

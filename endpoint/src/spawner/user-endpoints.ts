@@ -4,6 +4,7 @@
  */
 import { hostname } from "node:os";
 import { Fault, type StartError } from "@errand/proto";
+import type { LocalAccount } from "../multiuser/local-account.ts";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
 import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
@@ -54,8 +55,12 @@ interface Entry {
 	request: StartRequest | undefined;
 	/** Of the newest request that is being served. */
 	clientId: string;
+	/** Of its account; undefined until that is looked up. */
+	uid: number | undefined;
 	/** Undefined while it is being prepared. */
 	process: LivingProcess | undefined;
+	/** Resolves when the process is there, or could not be started; never rejects. Undefined before and after. */
+	launching: Promise<unknown> | undefined;
 	early: () => string;
 	/** Came while the process was there: it has another key. */
 	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
@@ -68,7 +73,9 @@ interface Entry {
 const entryOf = (request: StartRequest | undefined, clientId: string): Entry => ({
 	request,
 	clientId,
+	uid: undefined,
 	process: undefined,
+	launching: undefined,
 	early: () => "",
 	next: undefined,
 	reason: undefined,
@@ -82,6 +89,7 @@ export class UserEndpoints {
 	readonly #entries = new Map<string, Entry>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
+	#lettingGo = false;
 
 	constructor(options: UserEndpointsOptions) {
 		this.#options = options;
@@ -112,6 +120,7 @@ export class UserEndpoints {
 			const entry = entryOf(undefined, record.client_id);
 			const { process, unheard } = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
 			entry.process = process;
+			entry.uid = record.uid;
 			this.#entries.set(id, entry);
 			// One that cannot be heard may have said so long ago.
 			if (!record.rendered && unheard === undefined) this.#limitStart(entry);
@@ -155,21 +164,25 @@ export class UserEndpoints {
 		await this.#begin(entry, request);
 	}
 
-	/** Ends all of them, in order first. */
+	/** Ends all of them, in order first; one that is being started when it is there. */
 	async endAll(): Promise<void> {
 		this.#stopping = true;
 		const { gracePeriodMs } = this.#options.config;
+		const untilMs = performance.now() + gracePeriodMs;
 		await Promise.all(
-			[...this.#entries.values()].map((entry) => {
+			[...this.#entries.values()].map(async (entry) => {
 				entry.reason ??= "the manager was stopped";
-				return entry.process?.end(gracePeriodMs);
+				// Where the account is still looked up nothing is started any more.
+				await entry.launching;
+				await entry.process?.end(Math.max(0, untilMs - performance.now()));
 			}),
 		);
 	}
 
-	/** They go on without a manager. */
+	/** They go on without a manager; one that is being started too. */
 	letGo(): void {
 		this.#stopping = true;
+		this.#lettingGo = true;
 		for (const { process, limit } of this.#entries.values()) {
 			clearTimeout(limit);
 			process?.letGo();
@@ -185,24 +198,41 @@ export class UserEndpoints {
 				this.#entries.delete(id);
 				return;
 			}
+			this.#requireShare(entry, served.account);
 			const events = this.#eventsOf(id, entry);
-			const { process, record, pipe } = await beginProcess(this.#beginning, request, served, events);
+			const beginning = beginProcess(this.#beginning, request, served, events);
+			entry.launching = beginning.catch(() => undefined);
+			const { process, record, pipe } = await beginning;
 			entry.early = process.earlyWords;
 			entry.process = LivingProcess.begun(record, this.#records, pipe, process.ended, events);
-			this.#limitStart(entry);
+			entry.launching = undefined;
+			if (this.#lettingGo) entry.process.letGo();
+			else this.#limitStart(entry);
 			audit.note(subjectOf(record), { event: "start", config_digest: record.config_digest });
 			log.info(
 				{ userEndpoint: id, process: record.pid, account: record.account, username: record.username },
 				"a user endpoint is started",
 			);
-			if (this.#stopping) void entry.process.end(this.#options.config.gracePeriodMs);
-			else if (entry.next !== undefined) this.#fence(entry);
+			if (this.#stopping) return;
+			if (entry.next !== undefined) this.#fence(entry);
 			changed();
 		} catch (error) {
 			this.#entries.delete(id);
 			await this.#refuse(request, error);
 			if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
 		}
+	}
+
+	/** So that one person cannot take all places. Throws a NOT_READY fault. */
+	#requireShare(entry: Entry, { uid, uname }: LocalAccount): void {
+		const { maxUserEndpointsPerAccount: limit } = this.#options.config;
+		const others = [...this.#entries.values()].filter((other) => other !== entry && other.uid === uid).length;
+		if (limit !== undefined && others >= limit)
+			throw new Fault(
+				"NOT_READY",
+				`${uname} has as many user endpoints on ${hostname()} as one account may (${limit}): wait until one of them ends, submit with a configuration that you have used already, or ask the endpoint's administrator for a higher max_user_endpoints_per_account`,
+			);
+		entry.uid = uid;
 	}
 
 	#eventsOf(id: string, entry: Entry): UserProcessEvents {
