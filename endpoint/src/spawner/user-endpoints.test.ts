@@ -160,6 +160,37 @@ test("GC-9: a command with a new key that comes while the process lives is kept 
 	await endpoints.endAll();
 });
 
+test("GC-9: a command that comes late with an earlier key ends nothing and starts nothing, under the next manager too", async () => {
+	const user = newId();
+	const [earlier, later] = [asking(user), asking(user)];
+	const endpoints = users();
+	await endpoints.start(later, nowMs);
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	const late = async (manager: UserEndpoints): Promise<void> => {
+		await manager.start(earlier, nowMs - 1000);
+		// It is not kept for later either.
+		await manager.start(later, nowMs + 5000);
+	};
+	await late(endpoints);
+	endpoints.letGo();
+	const after = users();
+	after.adopt();
+	await late(after);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(after.count).toBe(0));
+	await after.start(earlier, nowMs - 1000);
+	expect(started.length).toBe(1);
+	expect(told).toEqual([]);
+	// Nor does a clock that was wrong keep the right one out.
+	await after.start(asking(user), nowMs + 3_600_000);
+	expect(told).toMatchObject([{ words: expect.stringContaining("this machine's clock"), transient: true }]);
+	// A command of the same second may be a newer one.
+	await after.start(asking(user), nowMs);
+	expect(started.length).toBe(2);
+	await after.endAll();
+});
+
 test("GC-9: more at once than max_user_endpoints, a stale command, and who is not served are told why", async () => {
 	const limited = users("max_user_endpoints: 1");
 	await limited.start(asking(newId()), nowMs);

@@ -14,6 +14,7 @@ import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
 import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
 import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
+import { NewestCommands } from "./newest-commands.ts";
 import type { ServedAccounts } from "./served-accounts.ts";
 import { checkAge, type StartRequest } from "./start-request.ts";
 import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
@@ -86,6 +87,7 @@ export class UserEndpoints {
 	readonly #options: UserEndpointsOptions;
 	readonly #records: ChildRecords;
 	readonly #beginning: BeginOptions;
+	readonly #newest: NewestCommands;
 	readonly #entries = new Map<string, Entry>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
@@ -94,6 +96,7 @@ export class UserEndpoints {
 	constructor(options: UserEndpointsOptions) {
 		this.#options = options;
 		this.#records = new ChildRecords(options.directory);
+		this.#newest = new NewestCommands(options.nowMs);
 		const { allowedFunctions } = options.config;
 		this.#beginning = { launch, ...options, allowedFunctions, records: this.#records };
 	}
@@ -119,6 +122,7 @@ export class UserEndpoints {
 			}
 			const entry = entryOf(undefined, record.client_id);
 			const { process, unheard } = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			this.#newest.take(id, record.client_id, record.sent_at_ms);
 			entry.process = process;
 			entry.uid = record.uid;
 			this.#entries.set(id, entry);
@@ -139,6 +143,10 @@ export class UserEndpoints {
 		const { config, nowMs, log } = this.#options;
 		const id = request.userEndpointId;
 		if (this.#stopping) return;
+		if (!this.#newest.take(id, request.credentials.client_id, sentAtMs)) {
+			log.warn({ userEndpoint: id, sentAtMs }, "a command was sent before the one that is served, and is left out");
+			return;
+		}
 		const known = this.#entries.get(id);
 		if (known !== undefined) {
 			// Commands are repeated until the process has checked in.
@@ -200,7 +208,7 @@ export class UserEndpoints {
 			}
 			this.#requireShare(entry, served.account);
 			const events = this.#eventsOf(id, entry);
-			const beginning = beginProcess(this.#beginning, request, served, events);
+			const beginning = beginProcess(this.#beginning, request, served, events, this.#newest.sentAtMs(id));
 			entry.launching = beginning.catch(() => undefined);
 			const { process, record, pipe } = await beginning;
 			entry.early = process.earlyWords;
