@@ -99,6 +99,8 @@ export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEve
 	return {
 		openWritingEnd: () => openSync(path, O_WRONLY | O_NONBLOCK | O_NOFOLLOW),
 		drain() {
+			// `read` tells listeners, too: what it returns would be taken twice.
+			socket.removeAllListeners("data");
 			for (let piece = socket.read() as Buffer | null; piece !== null; piece = socket.read() as Buffer | null)
 				take(piece);
 			const piece = Buffer.alloc(pipeBytes);

@@ -15,6 +15,7 @@ const document = z.strictObject({
 	authentication_policy: z.uuid().optional(),
 	max_user_endpoints: z.int().min(1).max(10_000).default(64),
 	max_user_endpoints_per_account: z.int().min(0).max(10_000).default(8),
+	audit_lines_per_hour: z.int().min(1_000).max(100_000_000).default(200_000),
 	grace_period: duration.default(20_000),
 	start_limit: duration.refine((ms) => ms >= 1000, "at least 1s").default(30_000),
 	keep_user_endpoints: z.boolean().default(false),
@@ -37,6 +38,8 @@ export interface ManagerConfig {
 	readonly maxUserEndpoints: number;
 	/** Of them, those of one account; undefined: no limit of its own. */
 	readonly maxUserEndpointsPerAccount: number | undefined;
+	/** What the processes of one account may add to the audit log in an hour; further lines are counted. */
+	readonly auditLinesPerHour: number;
 	/** Between SIGTERM and SIGKILL when user endpoints are ended. */
 	readonly gracePeriodMs: number;
 	/** From the start of a process until its template is filled in. */
@@ -78,6 +81,7 @@ export function parseManagerConfig(text: string, file: string): ManagerConfig {
 		authenticationPolicy: value.authentication_policy,
 		maxUserEndpoints: value.max_user_endpoints,
 		maxUserEndpointsPerAccount: value.max_user_endpoints_per_account || undefined,
+		auditLinesPerHour: value.audit_lines_per_hour,
 		gracePeriodMs: value.grace_period,
 		startLimitMs: value.start_limit,
 		keepUserEndpoints: value.keep_user_endpoints,

@@ -337,6 +337,35 @@ test("GC-9: the audit log says what the manager knows, whatever a process claims
 	await endpoints.endAll();
 });
 
+test("GC-9: an account's lines beyond its share of an hour are counted, and take nothing from other accounts", async () => {
+	let uid = account.uid;
+	const endpoints = users("audit_lines_per_hour: 1000", { accountFor: () => ({ ...account, uid }) });
+	await endpoints.start(asking(newId()), nowMs);
+	uid++;
+	await endpoints.start(asking(newId()), nowMs);
+	const task = newId();
+	const lines = (of: number, event: string) => async () =>
+		(await auditLines()).filter((line) => line.event === event && line.uid === account.uid + of);
+	// What is not read yet may fill the pipe.
+	for (let line = 0; line < 1_500; line++)
+		await eventually(() => nth(0).say({ says: "accepted", task, function: task }));
+	await eventually(() => nth(0).say("nonsense"));
+	await eventually(async () => expect(await lines(0, "lines-lost")()).toMatchObject([{ lines: 1 }]));
+	nth(1).say({ says: "accepted", task, function: task });
+	await eventually(async () => expect(await lines(1, "task-accepted")()).toHaveLength(1));
+	nth(0).say({ says: "idle" });
+	nth(0).child.kill("SIGTERM");
+	await eventually(async () => expect(await lines(0, "end")()).toHaveLength(1));
+	expect(await lines(0, "task-accepted")()).toHaveLength(1_000);
+	expect(await lines(0, "lines-lost")()).toMatchObject([{ lines: 1 }, { lines: 500 }]);
+	nowMs += 3_600_000;
+	uid--;
+	await endpoints.start(asking(newId()), nowMs);
+	nth(2).say({ says: "accepted", task, function: task });
+	await eventually(async () => expect(await lines(0, "task-accepted")()).toHaveLength(1_001));
+	await endpoints.endAll();
+});
+
 test("GC-9: the next manager adopts what lives, forgets what has ended, and reads on", async () => {
 	const before = users();
 	const [living, dead] = [asking(newId()), asking(newId())];

@@ -7,10 +7,11 @@ import { Fault, type StartError } from "@errand/proto";
 import type { LocalAccount } from "../multiuser/local-account.ts";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
-import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
+import type { AuditEntry, AuditLog } from "./audit-log.ts";
 import { type BeginOptions, beginProcess } from "./begin-process.ts";
+import { AuditShares, type ChildAudit, childAudit, subjectOf } from "./child-audit.ts";
 import type { ChildLine } from "./child-line.ts";
-import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
+import { ChildRecords, lives } from "./child-record.ts";
 import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
 import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
@@ -62,6 +63,8 @@ interface Entry {
 	process: LivingProcess | undefined;
 	/** Resolves when the process is there, or could not be started; never rejects. Undefined before and after. */
 	launching: Promise<unknown> | undefined;
+	/** Of what it says; undefined until it has said something. */
+	audit: ChildAudit | undefined;
 	early: () => string;
 	/** Came while the process was there: it has another key. */
 	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
@@ -77,6 +80,7 @@ const entryOf = (request: StartRequest | undefined, clientId: string): Entry => 
 	uid: undefined,
 	process: undefined,
 	launching: undefined,
+	audit: undefined,
 	early: () => "",
 	next: undefined,
 	reason: undefined,
@@ -88,6 +92,7 @@ export class UserEndpoints {
 	readonly #records: ChildRecords;
 	readonly #beginning: BeginOptions;
 	readonly #newest: NewestCommands;
+	readonly #shares: AuditShares;
 	readonly #entries = new Map<string, Entry>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
@@ -97,7 +102,8 @@ export class UserEndpoints {
 		this.#options = options;
 		this.#records = new ChildRecords(options.directory);
 		this.#newest = new NewestCommands(options.nowMs);
-		const { allowedFunctions } = options.config;
+		const { allowedFunctions, auditLinesPerHour } = options.config;
+		this.#shares = new AuditShares(auditLinesPerHour, options.nowMs);
 		this.#beginning = { launch, ...options, allowedFunctions, records: this.#records };
 	}
 
@@ -191,8 +197,9 @@ export class UserEndpoints {
 	letGo(): void {
 		this.#stopping = true;
 		this.#lettingGo = true;
-		for (const { process, limit } of this.#entries.values()) {
+		for (const { process, limit, audit } of this.#entries.values()) {
 			clearTimeout(limit);
+			audit?.tellLost();
 			process?.letGo();
 		}
 	}
@@ -244,21 +251,28 @@ export class UserEndpoints {
 	}
 
 	#eventsOf(id: string, entry: Entry): UserProcessEvents {
-		const { audit, log } = this.#options;
-		const note = (what: AuditEntry): void => {
-			if (entry.process !== undefined) audit.note(subjectOf(entry.process.record), what);
+		const { audit, log, config } = this.#options;
+		const warn = (): void =>
+			log.warn(
+				{ userEndpoint: id, uid: entry.uid, limit: config.auditLinesPerHour },
+				"an account has had its lines of the audit log for this hour; further ones are counted (audit_lines_per_hour)",
+			);
+		const note = (what: AuditEntry): boolean => {
+			if (entry.process === undefined) return false;
+			entry.audit ??= childAudit(audit, this.#shares, entry.process.record, warn);
+			return entry.audit.note(what);
 		};
 		return {
 			line: (line) => this.#hear(entry, line, note),
 			nonsense(lines) {
-				log.warn({ userEndpoint: id, lines }, "a user endpoint says what is not understood");
-				note({ event: "lines-lost", lines });
+				if (note({ event: "lines-lost", lines }))
+					log.warn({ userEndpoint: id, lines }, "a user endpoint says what is not understood");
 			},
 			ended: (how) => void this.#ended(id, entry, how),
 		};
 	}
 
-	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => void): void {
+	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => boolean): void {
 		switch (line.says) {
 			// Each once: saying it again must neither put off the end of its time nor keep us writing it down.
 			case "rendered":
@@ -312,6 +326,7 @@ export class UserEndpoints {
 		const { audit, changed, log } = this.#options;
 		const { record } = entry.process as LivingProcess;
 		const reason = entry.reason ?? endWords(how);
+		entry.audit?.tellLost();
 		audit.note(subjectOf(record), { event: "end", ...how, reason });
 		log.info({ userEndpoint: id, process: record.pid, ...how, reason }, "a user endpoint has ended");
 		this.#entries.delete(id);
@@ -352,9 +367,4 @@ export class UserEndpoints {
 			log.warn({ err: cause, userEndpoint: userEndpointId }, "the cloud could not be told that a start failed"),
 		);
 	}
-}
-
-function subjectOf(record: ChildRecord): AuditSubject {
-	const { user_endpoint_id, identity_id, username, account, uid, pid } = record;
-	return { user_endpoint_id, identity_id, username, account, uid, pid };
 }
