@@ -9,7 +9,7 @@ import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
 import type { AuditEntry, AuditLog } from "./audit-log.ts";
 import { type BeginOptions, beginProcess } from "./begin-process.ts";
-import { AuditShares, type ChildAudit, childAudit, subjectOf } from "./child-audit.ts";
+import { AuditShares, childAudit, subjectOf } from "./child-audit.ts";
 import type { ChildLine } from "./child-line.ts";
 import { ChildRecords, lives } from "./child-record.ts";
 import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
@@ -19,6 +19,7 @@ import { NewestCommands } from "./newest-commands.ts";
 import type { ServedAccounts } from "./served-accounts.ts";
 import { checkAge, type StartRequest } from "./start-request.ts";
 import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
+import { type WantedEndpoint, wantedEndpoint } from "./wanted-endpoint.ts";
 
 /** A process whose key has been replaced notices that by itself; one that does not in this time is killed. */
 const fencedLimitMs = 20_000;
@@ -52,48 +53,13 @@ export interface UserEndpointsOptions {
 	readonly launch?: typeof launch;
 }
 
-interface Entry {
-	/** Undefined of an adopted one. */
-	request: StartRequest | undefined;
-	/** Of the newest request that is being served. */
-	clientId: string;
-	/** Of its account; undefined until that is looked up. */
-	uid: number | undefined;
-	/** Undefined while it is being prepared. */
-	process: LivingProcess | undefined;
-	/** Resolves when the process is there, or could not be started; never rejects. Undefined before and after. */
-	launching: Promise<unknown> | undefined;
-	/** Of what it says; undefined until it has said something. */
-	audit: ChildAudit | undefined;
-	early: () => string;
-	/** Came while the process was there: it has another key. */
-	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
-	/** What it said of its own failure, or we of our own act. */
-	reason: string | undefined;
-	/** Ends it when it takes too long over something. */
-	limit: NodeJS.Timeout | undefined;
-}
-
-const entryOf = (request: StartRequest | undefined, clientId: string): Entry => ({
-	request,
-	clientId,
-	uid: undefined,
-	process: undefined,
-	launching: undefined,
-	audit: undefined,
-	early: () => "",
-	next: undefined,
-	reason: undefined,
-	limit: undefined,
-});
-
 export class UserEndpoints {
 	readonly #options: UserEndpointsOptions;
 	readonly #records: ChildRecords;
 	readonly #beginning: BeginOptions;
 	readonly #newest: NewestCommands;
 	readonly #shares: AuditShares;
-	readonly #entries = new Map<string, Entry>();
+	readonly #entries = new Map<string, WantedEndpoint>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
 	#lettingGo = false;
@@ -126,7 +92,7 @@ export class UserEndpoints {
 				this.#records.remove(id);
 				continue;
 			}
-			const entry = entryOf(undefined, record.client_id);
+			const entry = wantedEndpoint(undefined, record.client_id);
 			const { process, unheard } = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
 			this.#newest.take(id, record.client_id, record.sent_at_ms);
 			entry.process = process;
@@ -173,7 +139,7 @@ export class UserEndpoints {
 			await this.#refuse(request, error);
 			return;
 		}
-		const entry = entryOf(request, request.credentials.client_id);
+		const entry = wantedEndpoint(request, request.credentials.client_id);
 		this.#entries.set(id, entry);
 		await this.#begin(entry, request);
 	}
@@ -204,7 +170,7 @@ export class UserEndpoints {
 		}
 	}
 
-	async #begin(entry: Entry, request: StartRequest): Promise<void> {
+	async #begin(entry: WantedEndpoint, request: StartRequest): Promise<void> {
 		const { accounts, audit, changed, log } = this.#options;
 		const id = request.userEndpointId;
 		try {
@@ -239,7 +205,7 @@ export class UserEndpoints {
 	}
 
 	/** So that one person cannot take all places. Throws a NOT_READY fault. */
-	#requireShare(entry: Entry, { uid, uname }: LocalAccount): void {
+	#requireShare(entry: WantedEndpoint, { uid, uname }: LocalAccount): void {
 		const { maxUserEndpointsPerAccount: limit } = this.#options.config;
 		const others = [...this.#entries.values()].filter((other) => other !== entry && other.uid === uid).length;
 		if (limit !== undefined && others >= limit)
@@ -250,7 +216,7 @@ export class UserEndpoints {
 		entry.uid = uid;
 	}
 
-	#eventsOf(id: string, entry: Entry): UserProcessEvents {
+	#eventsOf(id: string, entry: WantedEndpoint): UserProcessEvents {
 		const { audit, log, config } = this.#options;
 		const warn = (): void =>
 			log.warn(
@@ -272,7 +238,7 @@ export class UserEndpoints {
 		};
 	}
 
-	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => boolean): void {
+	#hear(entry: WantedEndpoint, line: ChildLine, note: (what: AuditEntry) => boolean): void {
 		switch (line.says) {
 			// Each once: saying it again must neither put off the end of its time nor keep us writing it down.
 			case "rendered":
@@ -305,7 +271,7 @@ export class UserEndpoints {
 	}
 
 	/** A template or schema that never ends is the only thing that takes so long: nothing of it runs with any rights but the account's. */
-	#limitStart(entry: Entry): void {
+	#limitStart(entry: WantedEndpoint): void {
 		const { startLimitMs } = this.#options.config;
 		entry.limit = setTimeout(() => {
 			entry.reason ??= `filling in the endpoint's template took longer than ${startLimitMs / 1000} s, and was stopped: ask for something else, or ask the endpoint's administrator to look at its template and schema`;
@@ -314,14 +280,14 @@ export class UserEndpoints {
 	}
 
 	/** The cloud has given its key to the process that comes after it. */
-	#fence(entry: Entry): void {
+	#fence(entry: WantedEndpoint): void {
 		const { process } = entry;
 		if (process === undefined || (entry.limit !== undefined && !process.record.rendered)) return;
 		clearTimeout(entry.limit);
 		entry.limit = setTimeout(() => process.signal("SIGKILL"), fencedLimitMs);
 	}
 
-	async #ended(id: string, entry: Entry, how: Ended): Promise<void> {
+	async #ended(id: string, entry: WantedEndpoint, how: Ended): Promise<void> {
 		clearTimeout(entry.limit);
 		const { audit, changed, log } = this.#options;
 		const { record } = entry.process as LivingProcess;
