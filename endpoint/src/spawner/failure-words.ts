@@ -24,10 +24,11 @@ export const endWords = ({ status, signal }: Ended): string =>
 
 /**
  * @param reason what it said itself, or why we ended it
+ * @param waited it was ended for being slow, and was not at work
  * @param early what it said before its log was open
  */
 export function failureOf(
-	{ reason, early }: { readonly reason: string | undefined; readonly early: string },
+	{ reason, early, waited }: { readonly reason: string | undefined; readonly early: string; readonly waited: boolean },
 	how: Ended,
 	{ account, name }: Pick<ChildRecord, "account" | "name">,
 ): Fault {
@@ -36,5 +37,5 @@ export function failureOf(
 		`your endpoint, as ${account} on ${hostname()}, ${endWords(how)} before it could run (${
 			early === "" ? `its log is ~/.errand/endpoints/${name}/endpoint.log` : early
 		}): ask the endpoint's administrator if this is not yours to mend`;
-	return new Fault("SEMANTICALLY_INVALID", message);
+	return new Fault(waited ? "NOT_READY" : "SEMANTICALLY_INVALID", message);
 }

@@ -16,6 +16,7 @@ import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
 import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
 import { NewestCommands } from "./newest-commands.ts";
+import { processorTimeMs } from "./processor-time.ts";
 import type { ServedAccounts } from "./served-accounts.ts";
 import { checkAge, type StartRequest } from "./start-request.ts";
 import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
@@ -23,6 +24,8 @@ import { type WantedEndpoint, wantedEndpoint } from "./wanted-endpoint.ts";
 
 /** A process whose key has been replaced notices that by itself; one that does not in this time is killed. */
 const fencedLimitMs = 20_000;
+/** A template that never ends computes for more than this part of its time, even on a machine that is busy. */
+const leastWork = 0.1;
 /** One that dies is started again so often … */
 const revivals = 3;
 /** … in this time; after that the cloud asks, when there is something to do. */
@@ -274,7 +277,13 @@ export class UserEndpoints {
 	#limitStart(entry: WantedEndpoint): void {
 		const { startLimitMs } = this.#options.config;
 		entry.limit = setTimeout(() => {
-			entry.reason ??= `filling in the endpoint's template took longer than ${startLimitMs / 1000} s, and was stopped: ask for something else, or ask the endpoint's administrator to look at its template and schema`;
+			const worked = entry.process && processorTimeMs(entry.process.record.pid);
+			entry.waited = entry.reason === undefined && worked !== undefined && worked < startLimitMs * leastWork;
+			entry.reason ??= `filling in the endpoint's template took longer than ${startLimitMs / 1000} s, and was stopped: ${
+				entry.waited
+					? "it mostly waited for the machine or for your home directory, so try again later"
+					: "ask for something else, or ask the endpoint's administrator to look at its template and schema"
+			}`;
 			entry.process?.signal("SIGKILL");
 		}, startLimitMs);
 	}
@@ -301,7 +310,7 @@ export class UserEndpoints {
 		if (entry.next !== undefined) await this.start(entry.next.request, entry.next.sentAtMs);
 		else if (entry.request === undefined) return;
 		else if (!record.running)
-			await this.#refuse(entry.request, failureOf({ reason: entry.reason, early: entry.early() }, how, record));
+			await this.#refuse(entry.request, failureOf({ ...entry, early: entry.early() }, how, record));
 		else if (!finalStatuses.has(how.status)) await this.#revive(entry.request);
 	}
 

@@ -21,6 +21,8 @@ export interface WantedEndpoint {
 	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
 	/** What it said of its own failure, or we of our own act. */
 	reason: string | undefined;
+	/** We ended it although it did not compute: another start may do better. */
+	waited: boolean;
 	/** Ends it when it takes too long over something. */
 	limit: NodeJS.Timeout | undefined;
 }
@@ -35,5 +37,6 @@ export const wantedEndpoint = (request: StartRequest | undefined, clientId: stri
 	early: () => "",
 	next: undefined,
 	reason: undefined,
+	waited: false,
 	limit: undefined,
 });
