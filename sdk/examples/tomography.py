@@ -1,6 +1,7 @@
 """Parallel-beam tomography: what a beamline's flow runs, step by step. Needs numpy.
 
 A raw file is an .npz with `counts` (slices × angles × detector pixels), `flat` (counts without a sample) and `angles_rad`.
+Paths may begin with a variable: `$ERRAND_COLLECTION_DATA/scan7/raw.npz` is what transfers call `/data/scan7/raw.npz`.
 """
 
 import hashlib
@@ -69,6 +70,7 @@ def acquire(path, slices=4, angles=90, pixels=64, photons=1e6, seed=1):
 
 def describe(raw):
     """What a catalogue wants to know of a raw file."""
+    raw = os.path.expandvars(raw)
     with open(raw, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     with np.load(raw) as data:
@@ -86,7 +88,8 @@ def describe(raw):
 
 def reconstruct(raw, directory, number):
     """Filtered back-projection of one slice; its .npy is left in the directory. Returns where, and its range of values."""
-    with np.load(raw) as data:
+    directory = os.path.expandvars(directory)
+    with np.load(os.path.expandvars(raw)) as data:
         absorbed = np.log(data["flat"] / np.maximum(data["counts"][number], 1))
         angles_rad = data["angles_rad"]
     pixels = absorbed.shape[1]
@@ -114,6 +117,7 @@ def reconstruct(raw, directory, number):
 
 def plot(files, png):
     """All slices beside each other, in grey. Returns width and height in pixels."""
+    png = os.path.expandvars(png)
     image = np.flipud(np.hstack([np.load(file) for file in files]))
     grey = (np.clip(image / 0.5, 0, 1) * 255).astype(np.uint8)
     height, width = grey.shape
@@ -131,6 +135,7 @@ def plot(files, png):
 
 def publish(directory, metadata):
     """Writes the record of a data set beside its files, with a checksum for each. Returns the record."""
+    directory = os.path.expandvars(directory)
     files = sorted(name for name in os.listdir(directory) if not name.endswith(".part") and name != "record.json")
     record = {"title": f"Reconstruction of {metadata['file']}", "raw": metadata, "files": {}}
     for name in files:
