@@ -35,7 +35,7 @@ afterAll(async () => {
 /** Runs a line of Python with the examples' modules, and gives back what it prints as JSON. */
 async function compute(line: string, ...words: string[]): Promise<unknown> {
 	const program = `import json, sys\nsys.path.insert(0, ${JSON.stringify(examples)})\n${line}`;
-	const { stdout } = await run(environment.python, ["-c", program, ...words]);
+	const { stdout } = await run(environment.python, ["-B", "-c", program, ...words]);
 	return stdout === "" ? undefined : JSON.parse(stdout);
 }
 
