@@ -9,6 +9,7 @@ export * from "./messages/frame.ts";
 export * from "./payload.ts";
 export * from "./scheduler-names.ts";
 export * from "./start-command.ts";
+export * from "./start-error.ts";
 export * from "./structured-value.ts";
 export * from "./task-state.ts";
 export * from "./topology.ts";

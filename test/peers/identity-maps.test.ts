@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ConfigFault } from "../../endpoint/src/config/config.ts";
-import { type Identity, identitySet } from "../../endpoint/src/multiuser/identity.ts";
+import { type Identity, identitySet, MappingProgramFailure } from "../../endpoint/src/multiuser/identity.ts";
 import { parseIdentityMap } from "../../endpoint/src/multiuser/identity-map.ts";
 import { silentLogger } from "../../endpoint/src/service/logger.ts";
 import { globusEndpointPackage } from "../harness/globus-endpoint.ts";
@@ -55,6 +55,8 @@ async function ours({ document, identities }: Question): Promise<Answer> {
 		return found === undefined ? { nobody: true } : { name: found.localName, id: found.identityId };
 	} catch (error) {
 		if (error instanceof ConfigFault) return { refused: error.message };
+		// Here it is told apart from a program that knows nobody.
+		if (error instanceof MappingProgramFailure) return { nobody: true };
 		throw error;
 	}
 }

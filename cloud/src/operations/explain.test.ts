@@ -126,11 +126,14 @@ describe("GC-9: a manager's task waits for a process of its own, and says so", (
 		details: {},
 		asked_at: ago(20),
 		start_error: null,
+		start_error_transient: false,
 		last_seen_at: null,
 		heartbeat_period_ms: 30_000,
 	};
-	const of = (more: Partial<typeof process | { start_error: string; last_seen_at: Date }>, online = true) =>
-		explain(taskIn("received"), { endpoint, online, nowMs, userEndpoint: { ...process, ...more } as never });
+	const of = (
+		more: Partial<typeof process | { start_error: string; start_error_transient: boolean; last_seen_at: Date }>,
+		online = true,
+	) => explain(taskIn("received"), { endpoint, online, nowMs, userEndpoint: { ...process, ...more } as never });
 
 	test.each([
 		[
@@ -142,6 +145,11 @@ describe("GC-9: a manager's task waits for a process of its own, and says so", (
 			"user-endpoint-failed",
 			{ start_error: "no account for ada\nask somebody" },
 			"Endpoint polaris could not start the process for this task: no account for ada",
+		],
+		[
+			"user-endpoint-failed",
+			{ start_error: "too many", start_error_transient: true },
+			"Endpoint polaris could not start the process for this task, and is asked again within two minutes: too many",
 		],
 		[
 			"user-endpoint-stopped",

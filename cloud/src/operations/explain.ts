@@ -33,7 +33,7 @@ type ExplainedEndpoint = Pick<
 
 type ExplainedUserEndpoint = Pick<
 	UserEndpointRow,
-	"native" | "details" | "asked_at" | "start_error" | "last_seen_at" | "heartbeat_period_ms"
+	"native" | "details" | "asked_at" | "start_error" | "start_error_transient" | "last_seen_at" | "heartbeat_period_ms"
 >;
 
 /** What is known besides the task: its endpoint (undefined: deleted), whether that is online, and the time. */
@@ -133,11 +133,11 @@ function absenceOf(around: Surroundings): Reason | undefined {
 
 function absenceOfProcess(process: ExplainedUserEndpoint, { endpoint, nowMs }: Surroundings): Reason {
 	const name = endpoint?.name;
-	const { start_error: error, asked_at: asked, last_seen_at: seen } = process;
+	const { start_error: error, start_error_transient: transient, asked_at: asked, last_seen_at: seen } = process;
 	if (error !== null)
 		return {
 			word: "user-endpoint-failed",
-			sentence: `Endpoint ${name} could not start the process for this task: ${error.split("\n")[0]}`,
+			sentence: `Endpoint ${name} could not start the process for this task${transient ? ", and is asked again within two minutes" : ""}: ${error.split("\n")[0]}`,
 			...(asked && { sinceMs: asked.getTime() }),
 		};
 	if (asked !== null && (seen === null || seen < asked))

@@ -111,6 +111,7 @@ async function started(of: Caller, config: Record<string, unknown> = {}) {
 
 const taken = async (from: EndpointId, task: TaskId) =>
 	cloud.bus.taken(await cloud.bus.results(from, [success(task, "11\n2")]));
+const explained = (task: TaskId) => cloud.operations.explainTask(ada, task);
 const stateOf = async (of: Caller, task: TaskId) => (await cloud.operations.getTask(of, task)).state;
 const idsSentTo = (id: EndpointId) => cloud.bus.tasks(id).map((task) => idFromBytes<TaskId>(task.id));
 const refusedAccess = { code: "ENDPOINT_ACCESS_FORBIDDEN" };
@@ -207,6 +208,45 @@ describe("GC-9: a manager of ours starts one of our daemons for each account and
 				message: expect.stringContaining(words),
 			});
 			expect((await cloud.operations.listTasks(ada, { limit: 10 })).items).toEqual([]);
+		},
+	);
+
+	test("a reason that may pass is the submit's error too, but tasks that were accepted wait for another start", async () => {
+		const { id, task, journal } = await started(ada);
+		const words = "this endpoint runs as many user endpoints as it may (1)";
+		const refuse = () => cloud.bus.heartbeat(id, { error: words, heartbeat_period: 3, transient: true });
+		await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: false });
+		await asked(2);
+		await refuse();
+		await expect.poll(() => explained(task)).toMatchObject({ sentence: expect.stringContaining(words) });
+		await cloud.sweep(new Date());
+		const submitted = submit(ada);
+		submitted.catch(() => undefined);
+		await asked(3);
+		await refuse();
+		await expect(submitted).rejects.toMatchObject({
+			code: "SEMANTICALLY_INVALID",
+			message: expect.stringContaining(words),
+		});
+		await cloud.sweep(new Date());
+		expect(commands()).toHaveLength(3);
+		expect(await stateOf(ada, task)).toBe("received");
+		await cloud.database.query("update user_endpoints set asked_at = now() - interval '2 minutes'");
+		await cloud.sweep(new Date());
+		expect((await asked(4)).id).toBe(id);
+		await comeUp(ada, id, journal);
+		await taken(id, task);
+		expect(await stateOf(ada, task)).toBe("success");
+	});
+
+	test.each([false, "yes", undefined])(
+		"tasks that were accepted end with a reason that stays (transient: %s)",
+		async (transient) => {
+			const { id, task } = await started(ada);
+			await cloud.bus.heartbeat(id, { heartbeat_period: 30, active: false });
+			await asked(2);
+			await cloud.bus.heartbeat(id, { error: "no account for ada", heartbeat_period: 3, transient });
+			await expect.poll(() => stateOf(ada, task)).toBe("failed");
 		},
 	);
 

@@ -41,7 +41,10 @@ export interface UserEndpointStarts {
 	start(row: UserEndpointRow): Promise<void>;
 	/** The same for one that was asked for before, and may still come: nobody is asked again. */
 	join(row: UserEndpointRow): Promise<void>;
-	/** With nobody waiting for a reply: tasks that no process can be started for fail with the reason. */
+	/**
+	 * With nobody waiting for a reply: tasks that no process can be started for fail with the reason, unless that may
+	 * pass. Then they wait for somebody to ask again.
+	 */
 	startAside(row: UserEndpointRow): void;
 	close(): Promise<void>;
 }
@@ -57,6 +60,9 @@ const commandExpiresMs = 120_000;
 /** What the public interface's daemon says while one of the same name ends what it runs, as after its manager's death. */
 const stillEnding = /another instance of this endpoint is running/i;
 const endedTogether = 500;
+
+/** What the manager says may pass. To who waits for a reply it is the same. */
+class NotNow extends Fault {}
 
 export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointStarts {
 	const { database, broker, publisher, dispatch, recorder, keys, events, log } = ports;
@@ -107,9 +113,11 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 			if (now.active && (now.last_seen_at?.getTime() ?? 0) > seenBefore) return;
 			if (now.start_error === null) continue;
 			if (!stillEnding.test(now.start_error))
-				throw new Fault("SEMANTICALLY_INVALID", `Request payload failed validation: ${now.start_error}`, {
-					args: [row.endpoint_id, row.id],
-				});
+				throw new (now.start_error_transient ? NotNow : Fault)(
+					"SEMANTICALLY_INVALID",
+					`Request payload failed validation: ${now.start_error}`,
+					{ args: [row.endpoint_id, row.id] },
+				);
 			await forgetStartError(database, row.id);
 		}
 		log.warn({ endpoint: row.endpoint_id, userEndpoint: row.id }, "a user endpoint has not checked in yet");
@@ -201,7 +209,8 @@ export function openUserEndpointStarts(ports: UserEndpointPorts): UserEndpointSt
 		startAside(row) {
 			const work = start(row)
 				.catch(async (cause: unknown) => {
-					if (!(cause instanceof Fault) || cause.code !== "SEMANTICALLY_INVALID") throw cause;
+					if (!(cause instanceof Fault) || cause.code !== "SEMANTICALLY_INVALID" || cause instanceof NotNow)
+						throw cause;
 					await failTasks(row, cause.message);
 				})
 				.catch((cause: unknown) =>

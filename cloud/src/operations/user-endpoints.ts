@@ -57,6 +57,8 @@ export interface UserEndpoints {
  * its manager says when a start has failed: so there is time.
  */
 const askAgainMs = { native: 300_000, public: 90_000 } as const;
+/** Before one is asked for again whose manager could not start it then. No process is under way that this would shut out. */
+const refusedAgainMs = 60_000;
 
 /** In one round: a broker is asked for each. */
 const forgottenTogether = 100;
@@ -92,7 +94,7 @@ export function openUserEndpoints(ports: UserEndpointPorts): UserEndpoints {
 		const nowMs = Date.now();
 		for (const row of rows) {
 			if (isAlive(row, nowMs) || starts.underWay(row.id) !== undefined) continue;
-			if (isAwaited(row, nowMs, askAgainMs[row.native ? "native" : "public"])) continue;
+			if (isAwaited(row, nowMs, askAgainMs[row.native ? "native" : "public"]) || isRefused(row, nowMs)) continue;
 			const manager = await findEndpoint(database, row.endpoint_id);
 			if (manager !== undefined && isOnline(manager, nowMs)) starts.startAside(row);
 		}
@@ -217,3 +219,7 @@ function isAwaited(row: UserEndpointRow, nowMs: number, limitMs: number): boolea
 	if (asked === null || error !== null || (seen !== null && seen > asked)) return false;
 	return nowMs - asked.getTime() < limitMs;
 }
+
+/** Just now, for a reason that may pass. */
+const isRefused = ({ start_error_transient: transient, asked_at: asked }: UserEndpointRow, nowMs: number): boolean =>
+	transient && asked !== null && nowMs - asked.getTime() < refusedAgainMs;

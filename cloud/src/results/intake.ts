@@ -4,7 +4,16 @@
  * durable; one that makes no sense is refused, logged and forgotten.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { cloudQueues, contentTypes, decodeMessage, type EndpointId, Fault, parseId } from "@errand/proto";
+import {
+	cloudQueues,
+	contentTypes,
+	decodeMessage,
+	type EndpointId,
+	Fault,
+	parseId,
+	type StartError,
+	startError,
+} from "@errand/proto";
 import { fromBinary, ReportBatchSchema, ResultBatchSchema } from "@errand/proto/wire";
 import type { CloudEventBus } from "../observe/events.ts";
 import type { Log } from "../store/embedded-postgres.ts";
@@ -85,22 +94,20 @@ export async function openIntake(ports: {
 			);
 			const about = claimed === endpoint ? endpoint : await ofManager(endpoint, claimed, state);
 			// An error text is about one start that failed; under a manager's own id it says nothing about the manager.
-			if (typeof state.error === "string") {
-				log.warn({ endpoint: about, error: state.error }, "an endpoint reports a fault");
-				if (about === endpoint) await recordStartError(database, endpoint, startErrorOf(state.error));
+			const failed = startErrorOf(state);
+			if (failed !== undefined) {
+				log.warn({ endpoint: about, ...failed }, "an endpoint reports a fault");
+				if (about === endpoint) await recordStartError(database, endpoint, failed);
 			} else await heartbeats.add(decode(() => toHeartbeat(endpoint, state)));
 			events.emit("endpoint:heartbeat", { endpoint: about, state });
 		},
 	};
 
 	/** A manager of ours may say of its own user endpoints that they failed to start, and nothing else. */
-	async function ofManager(manager: EndpointId, claimed: string, state: { error?: unknown }): Promise<EndpointId> {
+	async function ofManager(manager: EndpointId, claimed: string, state: Record<string, unknown>): Promise<EndpointId> {
 		const id = parseId<EndpointId>(claimed);
-		if (
-			id === undefined ||
-			typeof state.error !== "string" ||
-			!(await recordStartError(database, id, startErrorOf(state.error), manager))
-		)
+		const failed = startErrorOf(state);
+		if (id === undefined || failed === undefined || !(await recordStartError(database, id, failed, manager)))
 			throw new RangeError(`a heartbeat of endpoint ${claimed}`);
 		return id;
 	}
@@ -175,7 +182,11 @@ const taskIdBytes = 16;
 const reasonCharacters = 1_000;
 /** Of a start's fault; it is for people. */
 const startErrorCharacters = 8_000;
-const startErrorOf = (error: string): string => error.slice(0, startErrorCharacters);
+/** Undefined when the report is not about one. */
+function startErrorOf(state: Record<string, unknown>): StartError | undefined {
+	const { data } = startError.safeParse(state);
+	return data && { ...data, error: data.error.slice(0, startErrorCharacters) };
+}
 const defaultPeriodS = 30;
 /** It is kept, and told with every list of endpoints; one with as many blocks and demands as are told has some 150 KiB. */
 const stateLimitBytes = 256 * 1024;

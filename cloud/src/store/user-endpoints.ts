@@ -1,5 +1,5 @@
 /** Statements about user endpoints: the processes that managers start, one for each account and configuration. */
-import type { AccountId, EndpointId, TaskId } from "@errand/proto";
+import type { AccountId, EndpointId, StartError, TaskId } from "@errand/proto";
 import type { Heartbeat } from "./endpoints.ts";
 import { toJsonb } from "./json.ts";
 import type { LeaseRow } from "./leases.ts";
@@ -21,6 +21,8 @@ export interface UserEndpointRow {
 	asked_at: Date | null;
 	/** Why the last start failed; null while nobody knows. */
 	start_error: string | null;
+	/** It may pass. */
+	start_error_transient: boolean;
 	last_seen_at: Date | null;
 	heartbeat_period_ms: number | null;
 	active: boolean;
@@ -32,7 +34,7 @@ export interface UserEndpointRow {
 }
 
 const columns = `u.id, u.endpoint_id, u.owner_id, u.config, u.runtime, u.created_at, u.native, u.access, u.journal_id, u.asked_at,
-	u.start_error, u.last_seen_at, u.heartbeat_period_ms, u.active, u.details, u.lease_host, u.lease_pid, u.lease_expires_at`;
+	u.start_error, u.start_error_transient, u.last_seen_at, u.heartbeat_period_ms, u.active, u.details, u.lease_host, u.lease_pid, u.lease_expires_at`;
 
 /** The row, made with the given id when its key is new. The key stands for everything else in it. */
 export async function ensureUserEndpoint(
@@ -124,7 +126,7 @@ export async function wantedUserEndpoints(session: Session, endpoint?: EndpointI
  */
 export async function markAsked(session: Session, id: EndpointId): Promise<void> {
 	await session.query(
-		`update user_endpoints set asked_at = now(), start_error = null, active = false, access = true,
+		`update user_endpoints set asked_at = now(), start_error = null, start_error_transient = false, active = false, access = true,
 			lease_holder = null, lease_expires_at = null
 		where id = $1`,
 		[id],
@@ -144,24 +146,29 @@ export async function setUserJournal(session: Session, id: EndpointId, journal: 
 	await session.query("update user_endpoints set journal_id = $2 where id = $1", [id, journal]);
 }
 
-/** `manager`: who says so, when it is not the user endpoint itself. False when there is no such user endpoint of it. */
+/**
+ * `manager`: who says so, when it is not the user endpoint itself. False when there is no such user endpoint of it. Only
+ * managers of ours know of reasons that may pass.
+ */
 export async function recordStartError(
 	session: Session,
 	id: EndpointId,
-	error: string,
+	{ error, transient }: StartError,
 	manager?: EndpointId,
 ): Promise<boolean> {
 	const { rowCount } = await session.query(
-		`update user_endpoints set start_error = $2, active = false
+		`update user_endpoints set start_error = $2, start_error_transient = $4 and native, active = false
 		where id = $1 and ($3::uuid is null or endpoint_id = $3)`,
-		[id, error, manager ?? null],
+		[id, error, manager ?? null, transient],
 	);
 	return rowCount === 1;
 }
 
 /** What it said holds no longer: it is told again. */
 export async function forgetStartError(session: Session, id: EndpointId): Promise<void> {
-	await session.query("update user_endpoints set start_error = null where id = $1", [id]);
+	await session.query("update user_endpoints set start_error = null, start_error_transient = false where id = $1", [
+		id,
+	]);
 }
 
 /** Marks user endpoints as seen now, and returns which; unknown ones, and those without access, are ignored. No user endpoint twice. */
@@ -172,7 +179,7 @@ export async function recordUserHeartbeats(
 	const { rows } = await session.prepared<{ id: EndpointId }>(
 		"record-user-heartbeats",
 		`update user_endpoints u set last_seen_at = now(), heartbeat_period_ms = h.period_ms, active = h.active,
-			details = h.details, start_error = null
+			details = h.details, start_error = null, start_error_transient = false
 		from unnest($1::uuid[], $2::int[], $3::boolean[], $4::jsonb[]) as h (id, period_ms, active, details)
 		where u.id = h.id and u.access returning u.id`,
 		[

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import * as z from "zod";
-import { type Identity, type MappedName, MappingFailure } from "./identity.ts";
+import { type Identity, type MappedName, MappingProgramFailure } from "./identity.ts";
 
 /** By which such programs know that accounts of a POSIX system are wanted. */
 const posixConnector = "145812c8-decc-41f1-83cf-bb2a85a2a70b";
@@ -25,13 +25,13 @@ const answer = z.strictObject({
 /** What the program finds of the daemon's environment. */
 const kept = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];
 
-/** Its standard output. Rejects with a MappingFailure when it fails, is too slow, or says too much. */
+/** Its standard output. Rejects with a MappingProgramFailure when it fails, is too slow, or says too much. */
 function ask(command: readonly string[], question: string, timeoutMs: number): Promise<string> {
 	const [program = "", ...words] = command;
 	const said = Promise.withResolvers<string>();
 	const fail = (says: string, cause?: unknown): void => {
 		const options = cause === undefined ? undefined : { cause };
-		said.reject(new MappingFailure(`the mapping program ${program} ${says}`, options));
+		said.reject(new MappingProgramFailure(`the mapping program ${program} ${says}`, options));
 	};
 	const environment = Object.fromEntries(kept.flatMap((name) => [[name, process.env[name]]]));
 	const child = spawn(program, words, { env: environment, cwd: "/", detached: true });
@@ -72,7 +72,7 @@ function ask(command: readonly string[], question: string, timeoutMs: number): P
 	});
 }
 
-/** Rejects with a MappingFailure when the program does, or when its answer is not one. */
+/** Rejects with a MappingProgramFailure when the program does, or when its answer is not one. */
 export async function askProgram(
 	{ command }: z.output<typeof externalDocument>,
 	identities: readonly Identity[],
@@ -88,11 +88,14 @@ export async function askProgram(
 		read = answer.parse(JSON.parse(text));
 	} catch (cause) {
 		const says = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
-		throw new MappingFailure(`the mapping program ${words[0]} wrote no answer that is understood: ${says}`, { cause });
+		throw new MappingProgramFailure(`the mapping program ${words[0]} wrote no answer that is understood: ${says}`, {
+			cause,
+		});
 	}
 	return read.result.map(({ id, output }) => {
 		const asked = identities.find((identity) => identity.id.toLowerCase() === id);
-		if (!asked) throw new MappingFailure(`the mapping program ${words[0]} answered for ${id}, whom nobody asked about`);
+		if (!asked)
+			throw new MappingProgramFailure(`the mapping program ${words[0]} answered for ${id}, whom nobody asked about`);
 		return { identityId: asked.id, localName: output };
 	});
 }

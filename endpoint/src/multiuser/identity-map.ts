@@ -4,7 +4,7 @@ import { ConfigFault } from "../config/config.ts";
 import type { Logger } from "../service/logger.ts";
 import { applyRules, compileRules, expressionDocument } from "./expression-map.ts";
 import { askProgram, externalDocument } from "./external-map.ts";
-import { type Identity, type MappedName, MappingFailure } from "./identity.ts";
+import { type Identity, type MappedName, MappingFailure, MappingProgramFailure } from "./identity.ts";
 
 const mappers = z.array(z.discriminatedUnion("DATA_TYPE", [expressionDocument, externalDocument])).min(1);
 
@@ -13,7 +13,7 @@ type Mapper = (identities: readonly Identity[]) => Promise<MappedName[]>;
 export interface IdentityMap {
 	/**
 	 * The first name of the first mapper that has one; undefined when none has. A mapper that fails is logged and passed
-	 * over.
+	 * over. Rejects with the MappingProgramFailure of a program that failed when no other mapper has a name.
 	 */
 	map(identities: readonly Identity[]): Promise<MappedName | undefined>;
 }
@@ -52,6 +52,7 @@ export function parseIdentityMap(text: string, file: string, endpointId: string,
 	if (faults.length > 0) throw new ConfigFault(file, faults);
 	return {
 		async map(identities) {
+			let unanswered: MappingProgramFailure | undefined;
 			for (const [at, mapper] of chain.entries()) {
 				try {
 					const [first] = await mapper(identities);
@@ -59,8 +60,10 @@ export function parseIdentityMap(text: string, file: string, endpointId: string,
 				} catch (error) {
 					if (!(error instanceof MappingFailure)) throw error;
 					log.warn({ err: error, mapper: at, file }, "identity mapping: a mapper failed; the next one is asked");
+					if (error instanceof MappingProgramFailure) unanswered ??= error;
 				}
 			}
+			if (unanswered !== undefined) throw unanswered;
 			return undefined;
 		},
 	};

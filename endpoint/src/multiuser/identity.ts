@@ -22,5 +22,10 @@ export interface MappedName {
 
 /** Something of the identity or of a rule keeps the whole mapper from answering; the next mapper is asked. */
 export class MappingFailure extends Error {
-	override readonly name = "MappingFailure";
+	override readonly name: string = "MappingFailure";
+}
+
+/** A mapping program gave no answer, so that nobody knows whether there is a name. Another time it may give one. */
+export class MappingProgramFailure extends MappingFailure {
+	override readonly name = "MappingProgramFailure";
 }

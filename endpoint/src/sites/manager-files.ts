@@ -84,6 +84,10 @@ const managerConfigText = (
 
 # Processes of people at the same time.
 # max_user_endpoints: 64
+# Of them, those of one account; 0: no limit of its own.
+# max_user_endpoints_per_account: 8
+# What those of one account may add to audit.log in an hour; further lines are counted.
+# audit_lines_per_hour: 200000
 # From the start of a process until its template is filled in.
 # start_limit: 30s
 # Between SIGTERM and SIGKILL when they are ended.

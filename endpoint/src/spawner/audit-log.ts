@@ -1,6 +1,7 @@
 /**
  * `audit.log` of a manager endpoint: who was given which process, what it ran and how it ended. JSON lines, only ever added
- * to, readable by the manager's account alone. A large file is put aside under its date; nothing here removes one.
+ * to, readable by the manager's account alone. A large file is put aside under its date; nothing here removes one. What one
+ * account's processes can make it grow by is bounded (child-audit.ts).
  */
 import { appendFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,7 +21,8 @@ export interface AuditSubject {
 
 export type AuditEntry =
 	| { readonly event: "start"; readonly config_digest: string }
-	| { readonly event: "adopt" }
+	/** `unheard`: its line is lost, so of its tasks there are no entries any more. */
+	| { readonly event: "adopt"; readonly unheard?: true }
 	/** `status` and `signal` are null when the process ended under another manager. */
 	| { readonly event: "end"; readonly status: number | null; readonly signal: string | null; readonly reason: string }
 	| { readonly event: "refuse"; readonly reason: string }
@@ -32,7 +34,7 @@ export type AuditEntry =
 			/** When it started, of a task that was told of afterwards. */
 			readonly at?: string | undefined;
 	  }
-	/** The process said more than is taken. */
+	/** The process said more than is taken, or what is not understood. */
 	| { readonly event: "lines-lost"; readonly lines: number };
 
 export interface AuditLog {

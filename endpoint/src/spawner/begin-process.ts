@@ -34,6 +34,7 @@ export async function beginProcess(
 	request: StartRequest,
 	{ account, mappedIdentityId }: ServedAccount,
 	events: ChildPipeEvents,
+	sentAtMs: number | undefined,
 ): Promise<Begun> {
 	const { userEndpointId: id, credentials, name } = request;
 	const { parentConfig, ...texts } = readTemplateFiles(directory);
@@ -61,6 +62,7 @@ export async function beginProcess(
 			user_endpoint_id: id,
 			name,
 			client_id: credentials.client_id,
+			...(sentAtMs !== undefined && { sent_at_ms: sentAtMs }),
 			identity_id: request.identityId,
 			username: request.username,
 			account: account.uname,

@@ -32,6 +32,16 @@ export interface ChildPipeEvents {
 	nonsense(lines: number): void;
 }
 
+/** Of a process that goes on without one: nothing more is heard of it. */
+export const lostPipe: ChildPipe = {
+	openWritingEnd() {
+		throw new Error("the pipe of this process is lost");
+	},
+	drain: () => undefined,
+	close: () => undefined,
+	remove: () => undefined,
+};
+
 /** @param fresh the process is still to be started, so nothing may be there of an earlier one */
 export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEvents): ChildPipe {
 	if (fresh) {
@@ -89,6 +99,8 @@ export function openChildPipe(path: string, fresh: boolean, events: ChildPipeEve
 	return {
 		openWritingEnd: () => openSync(path, O_WRONLY | O_NONBLOCK | O_NOFOLLOW),
 		drain() {
+			// `read` tells listeners, too: what it returns would be taken twice.
+			socket.removeAllListeners("data");
 			for (let piece = socket.read() as Buffer | null; piece !== null; piece = socket.read() as Buffer | null)
 				take(piece);
 			const piece = Buffer.alloc(pipeBytes);

@@ -12,6 +12,8 @@ const childRecord = z.object({
 	name: z.string(),
 	/** Of the key that it has: another key means another process is wanted. */
 	client_id: z.uuid(),
+	/** When the command with that key was sent; of earlier versions there is none. */
+	sent_at_ms: z.number().optional(),
 	identity_id: z.string(),
 	username: z.string(),
 	account: z.string(),

@@ -14,6 +14,8 @@ const document = z.strictObject({
 	admins: z.array(z.uuid()).default([]),
 	authentication_policy: z.uuid().optional(),
 	max_user_endpoints: z.int().min(1).max(10_000).default(64),
+	max_user_endpoints_per_account: z.int().min(0).max(10_000).default(8),
+	audit_lines_per_hour: z.int().min(1_000).max(100_000_000).default(200_000),
 	grace_period: duration.default(20_000),
 	start_limit: duration.refine((ms) => ms >= 1000, "at least 1s").default(30_000),
 	keep_user_endpoints: z.boolean().default(false),
@@ -34,6 +36,10 @@ export interface ManagerConfig {
 	readonly authenticationPolicy: string | undefined;
 	/** Processes at the same time. */
 	readonly maxUserEndpoints: number;
+	/** Of them, those of one account; undefined: no limit of its own. */
+	readonly maxUserEndpointsPerAccount: number | undefined;
+	/** What the processes of one account may add to the audit log in an hour; further lines are counted. */
+	readonly auditLinesPerHour: number;
 	/** Between SIGTERM and SIGKILL when user endpoints are ended. */
 	readonly gracePeriodMs: number;
 	/** From the start of a process until its template is filled in. */
@@ -74,6 +80,8 @@ export function parseManagerConfig(text: string, file: string): ManagerConfig {
 		admins: Object.freeze(value.admins),
 		authenticationPolicy: value.authentication_policy,
 		maxUserEndpoints: value.max_user_endpoints,
+		maxUserEndpointsPerAccount: value.max_user_endpoints_per_account || undefined,
+		auditLinesPerHour: value.audit_lines_per_hour,
 		gracePeriodMs: value.grace_period,
 		startLimitMs: value.start_limit,
 		keepUserEndpoints: value.keep_user_endpoints,

@@ -85,7 +85,7 @@ export async function openManagerEndpoint(options: ManagerEndpointOptions): Prom
 		program: options.program,
 		accounts,
 		audit,
-		tellFailure: (request, words) => tellStartFailure(request.heartbeats, request.userEndpointId, words),
+		tellFailure: (request, failure) => tellStartFailure(request.heartbeats, request.userEndpointId, failure),
 		changed: () => heartbeat?.tellSoon(),
 		nowMs: clock.wallMs,
 		log,

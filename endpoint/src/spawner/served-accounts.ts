@@ -2,6 +2,7 @@
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
 import { Fault } from "@errand/proto";
+import { MappingProgramFailure } from "../multiuser/identity.ts";
 import { openIdentityMapFile } from "../multiuser/identity-map-file.ts";
 import { type LocalAccount, localAccount } from "../multiuser/local-account.ts";
 import { userConfigFiles } from "../multiuser/user-config-files.ts";
@@ -27,7 +28,14 @@ export function mappedAccounts(directory: string, endpointId: string, log: Logge
 	const map = openIdentityMapFile({ path: join(directory, userConfigFiles.identityMapping), endpointId, log });
 	return {
 		async accountFor({ identities, username }) {
-			const mapped = await map.map(identities);
+			const mapped = await map.map(identities).catch((cause: unknown) => {
+				if (!(cause instanceof MappingProgramFailure)) throw cause;
+				throw new Fault(
+					"NOT_READY",
+					`whether you (${username}) have an account at this endpoint on ${hostname()} cannot be told now, for the program that knows gave no answer: try again later, or ask its administrator`,
+					{ cause },
+				);
+			});
 			if (mapped === undefined)
 				throw refuse(
 					`you (${username}) have no account at this endpoint on ${hostname()}: ask its administrator to add you to its identity map`,

@@ -4,7 +4,7 @@ import { type Identity, identitySet } from "../multiuser/identity.ts";
 import type { JsonObject } from "../multiuser/quoted-values.ts";
 
 /** The field's own limit, for commands that waited and for clocks that differ. */
-const skewLimitMs = 180_000;
+export const skewLimitMs = 180_000;
 
 export interface StartRequest {
 	readonly userEndpointId: string;

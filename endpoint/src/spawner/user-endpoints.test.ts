@@ -30,7 +30,7 @@ const account: LocalAccount = { uname: username, uid, gid, gecos: "", dir: homed
 let directory: string;
 let audit: AuditLog;
 let started: Started[];
-let told: { id: string; words: string }[];
+let told: { id: string; words: string; transient: boolean }[];
 let nowMs: number;
 
 beforeEach(() => {
@@ -68,7 +68,13 @@ async function launchSleep(request: LaunchRequest): Promise<UserProcess> {
 	return { pid, start: processStart(pid), ended, earlyWords: () => "" };
 }
 
-const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
+interface Options {
+	readonly refuse?: Fault;
+	readonly accountFor?: () => LocalAccount;
+	readonly launch?: (request: LaunchRequest) => Promise<UserProcess>;
+}
+
+const users = (config = "", options: Options = {}): UserEndpoints =>
 	new UserEndpoints({
 		directory,
 		managerId: manager,
@@ -77,16 +83,17 @@ const users = (config = "", options: { refuse?: Fault } = {}): UserEndpoints =>
 		accounts: {
 			accountFor: async () => {
 				if (options.refuse) throw options.refuse;
-				return { account, mappedIdentityId: "of-ada" };
+				return { account: options.accountFor?.() ?? account, mappedIdentityId: "of-ada" };
 			},
 			close: () => undefined,
 		},
 		audit,
-		tellFailure: async ({ userEndpointId }, words) => void told.push({ id: userEndpointId, words }),
+		tellFailure: async ({ userEndpointId: id }, { error, transient }) =>
+			void told.push({ id, words: error, transient }),
 		changed: () => undefined,
 		nowMs: () => nowMs,
 		log: silentLogger,
-		launch: launchSleep,
+		launch: options.launch ?? launchSleep,
 	});
 const asking = (user: string, clientId?: string): StartRequest =>
 	readStartRequest(startCommandFor(manager, user, clientId === undefined ? {} : { clientId }), manager);
@@ -153,6 +160,37 @@ test("GC-9: a command with a new key that comes while the process lives is kept 
 	await endpoints.endAll();
 });
 
+test("GC-9: a command that comes late with an earlier key ends nothing and starts nothing, under the next manager too", async () => {
+	const user = newId();
+	const [earlier, later] = [asking(user), asking(user)];
+	const endpoints = users();
+	await endpoints.start(later, nowMs);
+	nth(0).say({ says: "rendered" });
+	nth(0).say({ says: "running" });
+	const late = async (manager: UserEndpoints): Promise<void> => {
+		await manager.start(earlier, nowMs - 1000);
+		// It is not kept for later either.
+		await manager.start(later, nowMs + 5000);
+	};
+	await late(endpoints);
+	endpoints.letGo();
+	const after = users();
+	after.adopt();
+	await late(after);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(after.count).toBe(0));
+	await after.start(earlier, nowMs - 1000);
+	expect(started.length).toBe(1);
+	expect(told).toEqual([]);
+	// Nor does a clock that was wrong keep the right one out.
+	await after.start(asking(user), nowMs + 3_600_000);
+	expect(told).toMatchObject([{ words: expect.stringContaining("this machine's clock"), transient: true }]);
+	// A command of the same second may be a newer one.
+	await after.start(asking(user), nowMs);
+	expect(started.length).toBe(2);
+	await after.endAll();
+});
+
 test("GC-9: more at once than max_user_endpoints, a stale command, and who is not served are told why", async () => {
 	const limited = users("max_user_endpoints: 1");
 	await limited.start(asking(newId()), nowMs);
@@ -164,8 +202,79 @@ test("GC-9: more at once than max_user_endpoints, a stale command, and who is no
 	expect(told.at(-1)?.words).toContain("200 s off this machine's clock");
 	await users("", { refuse: new Fault("SEMANTICALLY_INVALID", "nobody knows you") }).start(asking(newId()), nowMs);
 	expect(told.at(-1)?.words).toBe("nobody knows you");
+	expect(told.map(({ transient }) => transient)).toEqual([true, true, false]);
 	expect(started.length).toBe(1);
 	expect((await auditLines()).filter(({ event }) => event === "refuse").length).toBe(3);
+});
+
+test("GC-9: one account has at most max_user_endpoints_per_account, however they come; others have theirs", async () => {
+	let uid = account.uid;
+	const endpoints = users("max_user_endpoints_per_account: 2", { accountFor: () => ({ ...account, uid }) });
+	await Promise.all([1, 2, 3].map(() => endpoints.start(asking(newId()), nowMs)));
+	expect(started.length).toBe(2);
+	expect(told).toMatchObject([{ words: expect.stringContaining("as one account may (2)"), transient: true }]);
+	uid++;
+	await endpoints.start(asking(newId()), nowMs);
+	expect(started.length).toBe(3);
+	endpoints.letGo();
+	uid--;
+	const after = users("max_user_endpoints_per_account: 2", { accountFor: () => ({ ...account, uid }) });
+	after.adopt();
+	await after.start(asking(newId()), nowMs);
+	expect(told.length).toBe(2);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(after.count).toBe(2));
+	await after.start(asking(newId()), nowMs);
+	expect(started.length).toBe(4);
+	await after.endAll();
+	const unlimited = users("max_user_endpoints_per_account: 0");
+	await Promise.all(Array.from({ length: 9 }, () => unlimited.start(asking(newId()), nowMs)));
+	expect(started.length).toBe(13);
+	await unlimited.endAll();
+});
+
+test("GC-9: a process that is being started when all are ended is ended with them", async () => {
+	const launching = Promise.withResolvers<void>();
+	const goOn = Promise.withResolvers<void>();
+	const endpoints = users("", {
+		launch: async (request) => {
+			launching.resolve();
+			await goOn.promise;
+			return await launchSleep(request);
+		},
+	});
+	const starting = endpoints.start(asking(newId()), nowMs);
+	await launching.promise;
+	const ended = endpoints.endAll();
+	goOn.resolve();
+	await ended;
+	expect(nth(0).child.signalCode).toBe("SIGTERM");
+	await starting;
+	expect((await auditLines()).map(({ event }) => event)).toEqual(["start", "end"]);
+	expect(endpoints.count).toBe(0);
+	expect(told).toEqual([]);
+});
+
+test("GC-9: a process that is being started when they are let go goes on, and the next manager has it", async () => {
+	const goOn = Promise.withResolvers<void>();
+	const endpoints = users("", {
+		launch: async (request) => {
+			await goOn.promise;
+			return await launchSleep(request);
+		},
+	});
+	const request = asking(newId());
+	const starting = endpoints.start(request, nowMs);
+	// Its account is looked up before.
+	await new Promise((resolve) => setImmediate(resolve));
+	endpoints.letGo();
+	goOn.resolve();
+	await starting;
+	const after = users();
+	after.adopt();
+	expect(after.ids).toEqual([request.userEndpointId]);
+	await after.endAll();
+	expect(nth(0).child.signalCode).toBe("SIGTERM");
 });
 
 test("GC-9: files of the manager's that have a fault are its administrator's to read of, not the submitter's", async () => {
@@ -174,6 +283,7 @@ test("GC-9: files of the manager's that have a fault are its administrator's to 
 	await users().start(asking(newId()), nowMs);
 	expect(told.at(-1)?.words).toContain("have a fault, which its log names: ask its administrator");
 	expect(told.at(-1)?.words).not.toContain(directory);
+	expect(told.at(-1)?.transient).toBe(true);
 });
 
 test("GC-9: a process that says why it failed, or takes too long over its template, is told to who asked", async () => {
@@ -181,7 +291,7 @@ test("GC-9: a process that says why it failed, or takes too long over its templa
 	await endpoints.start(asking(newId()), nowMs);
 	nth(0).say({ says: "failed", words: "label must be string" });
 	nth(0).child.kill("SIGTERM");
-	await eventually(() => expect(told.map(({ words }) => words)).toEqual(["label must be string"]));
+	await eventually(() => expect(told).toMatchObject([{ words: "label must be string", transient: false }]));
 	await endpoints.start(asking(newId()), nowMs);
 	await eventually(() => expect(told.at(-1)?.words).toContain("took longer than 1 s"));
 	expect(nth(1).child.signalCode).toBe("SIGKILL");
@@ -227,6 +337,35 @@ test("GC-9: the audit log says what the manager knows, whatever a process claims
 	await endpoints.endAll();
 });
 
+test("GC-9: an account's lines beyond its share of an hour are counted, and take nothing from other accounts", async () => {
+	let uid = account.uid;
+	const endpoints = users("audit_lines_per_hour: 1000", { accountFor: () => ({ ...account, uid }) });
+	await endpoints.start(asking(newId()), nowMs);
+	uid++;
+	await endpoints.start(asking(newId()), nowMs);
+	const task = newId();
+	const lines = (of: number, event: string) => async () =>
+		(await auditLines()).filter((line) => line.event === event && line.uid === account.uid + of);
+	// What is not read yet may fill the pipe.
+	for (let line = 0; line < 1_500; line++)
+		await eventually(() => nth(0).say({ says: "accepted", task, function: task }));
+	await eventually(() => nth(0).say("nonsense"));
+	await eventually(async () => expect(await lines(0, "lines-lost")()).toMatchObject([{ lines: 1 }]));
+	nth(1).say({ says: "accepted", task, function: task });
+	await eventually(async () => expect(await lines(1, "task-accepted")()).toHaveLength(1));
+	nth(0).say({ says: "idle" });
+	nth(0).child.kill("SIGTERM");
+	await eventually(async () => expect(await lines(0, "end")()).toHaveLength(1));
+	expect(await lines(0, "task-accepted")()).toHaveLength(1_000);
+	expect(await lines(0, "lines-lost")()).toMatchObject([{ lines: 1 }, { lines: 500 }]);
+	nowMs += 3_600_000;
+	uid--;
+	await endpoints.start(asking(newId()), nowMs);
+	nth(2).say({ says: "accepted", task, function: task });
+	await eventually(async () => expect(await lines(0, "task-accepted")()).toHaveLength(1_001));
+	await endpoints.endAll();
+});
+
 test("GC-9: the next manager adopts what lives, forgets what has ended, and reads on", async () => {
 	const before = users();
 	const [living, dead] = [asking(newId()), asking(newId())];
@@ -254,6 +393,24 @@ test("GC-9: the next manager adopts what lives, forgets what has ended, and read
 	await eventually(() => expect(nth(0).child.signalCode).toBe("SIGTERM"));
 	const ends = (await auditLines()).filter(({ event }) => event === "end");
 	expect(ends.map(({ reason }) => reason)).toEqual(["while no manager ran", "the manager was stopped"]);
+});
+
+test("GC-9: a process whose line is lost is adopted all the same: the log and the audit log say so, and it can be ended", async () => {
+	const before = users("start_limit: 1s");
+	const request = asking(newId());
+	await before.start(request, nowMs);
+	before.letGo();
+	rmSync(join(directory, "user-endpoints", `${request.userEndpointId}.pipe`));
+	const after = users("start_limit: 1s");
+	after.adopt();
+	expect(after.ids).toEqual([request.userEndpointId]);
+	expect((await auditLines()).at(-1)).toMatchObject({ event: "adopt", unheard: true });
+	const again = asking(request.userEndpointId);
+	await after.start(again, nowMs);
+	expect(nth(0).child.signalCode).toBe(null);
+	nth(0).child.kill("SIGTERM");
+	await eventually(() => expect(started.length).toBe(2));
+	await after.endAll();
 });
 
 test("GC-9: a number that the system has given to somebody else since is no process of ours", async () => {

@@ -3,19 +3,23 @@
  * request that comes while an earlier process still ends is kept until it has.
  */
 import { hostname } from "node:os";
-import { Fault } from "@errand/proto";
+import { Fault, type StartError } from "@errand/proto";
+import type { LocalAccount } from "../multiuser/local-account.ts";
 import { exitStatus } from "../service/exit-status.ts";
 import type { Logger } from "../service/logger.ts";
-import type { AuditEntry, AuditLog, AuditSubject } from "./audit-log.ts";
+import type { AuditEntry, AuditLog } from "./audit-log.ts";
 import { type BeginOptions, beginProcess } from "./begin-process.ts";
+import { AuditShares, childAudit, subjectOf } from "./child-audit.ts";
 import type { ChildLine } from "./child-line.ts";
-import { type ChildRecord, ChildRecords, lives } from "./child-record.ts";
-import { endWords, failureOf, wordsFor } from "./failure-words.ts";
+import { ChildRecords, lives } from "./child-record.ts";
+import { endWords, failureOf, mayPass, wordsFor } from "./failure-words.ts";
 import { type Ended, launch } from "./launch.ts";
 import type { ManagerConfig } from "./manager-config.ts";
+import { NewestCommands } from "./newest-commands.ts";
 import type { ServedAccounts } from "./served-accounts.ts";
 import { checkAge, type StartRequest } from "./start-request.ts";
 import { LivingProcess, type UserProcessEvents } from "./user-process.ts";
+import { type WantedEndpoint, wantedEndpoint } from "./wanted-endpoint.ts";
 
 /** A process whose key has been replaced notices that by itself; one that does not in this time is killed. */
 const fencedLimitMs = 20_000;
@@ -40,8 +44,8 @@ export interface UserEndpointsOptions {
 	readonly program: string;
 	readonly accounts: ServedAccounts;
 	readonly audit: AuditLog;
-	/** Tells the cloud that a start has failed, and why, in words for the submitter. */
-	readonly tellFailure: (request: StartRequest, words: string) => Promise<void>;
+	/** Tells the cloud that a start has failed, and why: the error is in words for the submitter. */
+	readonly tellFailure: (request: StartRequest, failure: StartError) => Promise<void>;
 	/** How many run has changed. */
 	readonly changed: () => void;
 	readonly nowMs: () => number;
@@ -49,34 +53,23 @@ export interface UserEndpointsOptions {
 	readonly launch?: typeof launch;
 }
 
-interface Entry {
-	/** Undefined of an adopted one. */
-	request: StartRequest | undefined;
-	/** Of the newest request that is being served. */
-	clientId: string;
-	/** Undefined while it is being prepared. */
-	process: LivingProcess | undefined;
-	early: () => string;
-	/** Came while the process was there: it has another key. */
-	next: { readonly request: StartRequest; readonly sentAtMs: number | undefined } | undefined;
-	/** What it said of its own failure, or we of our own act. */
-	reason: string | undefined;
-	/** Ends it when it takes too long over something. */
-	limit: NodeJS.Timeout | undefined;
-}
-
 export class UserEndpoints {
 	readonly #options: UserEndpointsOptions;
 	readonly #records: ChildRecords;
 	readonly #beginning: BeginOptions;
-	readonly #entries = new Map<string, Entry>();
+	readonly #newest: NewestCommands;
+	readonly #shares: AuditShares;
+	readonly #entries = new Map<string, WantedEndpoint>();
 	readonly #deathsMs = new Map<string, number[]>();
 	#stopping = false;
+	#lettingGo = false;
 
 	constructor(options: UserEndpointsOptions) {
 		this.#options = options;
 		this.#records = new ChildRecords(options.directory);
-		const { allowedFunctions } = options.config;
+		this.#newest = new NewestCommands(options.nowMs);
+		const { allowedFunctions, auditLinesPerHour } = options.config;
+		this.#shares = new AuditShares(auditLinesPerHour, options.nowMs);
 		this.#beginning = { launch, ...options, allowedFunctions, records: this.#records };
 	}
 
@@ -99,19 +92,20 @@ export class UserEndpoints {
 				this.#records.remove(id);
 				continue;
 			}
-			const entry: Entry = {
-				request: undefined,
-				clientId: record.client_id,
-				process: undefined,
-				early: () => "",
-				next: undefined,
-				reason: undefined,
-				limit: undefined,
-			};
-			entry.process = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			const entry = wantedEndpoint(undefined, record.client_id);
+			const { process, unheard } = LivingProcess.adopted(record, this.#records, this.#eventsOf(id, entry));
+			this.#newest.take(id, record.client_id, record.sent_at_ms);
+			entry.process = process;
+			entry.uid = record.uid;
 			this.#entries.set(id, entry);
-			if (!record.rendered) this.#limitStart(entry);
-			audit.note(subjectOf(record), { event: "adopt" });
+			// One that cannot be heard may have said so long ago.
+			if (!record.rendered && unheard === undefined) this.#limitStart(entry);
+			audit.note(subjectOf(record), { event: "adopt", ...(unheard !== undefined && { unheard: true }) });
+			if (unheard !== undefined)
+				log.error(
+					{ err: unheard, userEndpoint: id },
+					"a user endpoint's line is lost: its tasks are not in the audit log",
+				);
 			log.info({ userEndpoint: id, process: record.pid, account: record.account }, "a user endpoint goes on");
 		}
 	}
@@ -121,6 +115,10 @@ export class UserEndpoints {
 		const { config, nowMs, log } = this.#options;
 		const id = request.userEndpointId;
 		if (this.#stopping) return;
+		if (!this.#newest.take(id, request.credentials.client_id, sentAtMs)) {
+			log.warn({ userEndpoint: id, sentAtMs }, "a command was sent before the one that is served, and is left out");
+			return;
+		}
 		const known = this.#entries.get(id);
 		if (known !== undefined) {
 			// Commands are repeated until the process has checked in.
@@ -141,41 +139,38 @@ export class UserEndpoints {
 			await this.#refuse(request, error);
 			return;
 		}
-		const entry: Entry = {
-			request,
-			clientId: request.credentials.client_id,
-			process: undefined,
-			early: () => "",
-			next: undefined,
-			reason: undefined,
-			limit: undefined,
-		};
+		const entry = wantedEndpoint(request, request.credentials.client_id);
 		this.#entries.set(id, entry);
 		await this.#begin(entry, request);
 	}
 
-	/** Ends all of them, in order first. */
+	/** Ends all of them, in order first; one that is being started when it is there. */
 	async endAll(): Promise<void> {
 		this.#stopping = true;
 		const { gracePeriodMs } = this.#options.config;
+		const untilMs = performance.now() + gracePeriodMs;
 		await Promise.all(
-			[...this.#entries.values()].map((entry) => {
+			[...this.#entries.values()].map(async (entry) => {
 				entry.reason ??= "the manager was stopped";
-				return entry.process?.end(gracePeriodMs);
+				// Where the account is still looked up nothing is started any more.
+				await entry.launching;
+				await entry.process?.end(Math.max(0, untilMs - performance.now()));
 			}),
 		);
 	}
 
-	/** They go on without a manager. */
+	/** They go on without a manager; one that is being started too. */
 	letGo(): void {
 		this.#stopping = true;
-		for (const { process, limit } of this.#entries.values()) {
+		this.#lettingGo = true;
+		for (const { process, limit, audit } of this.#entries.values()) {
 			clearTimeout(limit);
+			audit?.tellLost();
 			process?.letGo();
 		}
 	}
 
-	async #begin(entry: Entry, request: StartRequest): Promise<void> {
+	async #begin(entry: WantedEndpoint, request: StartRequest): Promise<void> {
 		const { accounts, audit, changed, log } = this.#options;
 		const id = request.userEndpointId;
 		try {
@@ -184,18 +179,23 @@ export class UserEndpoints {
 				this.#entries.delete(id);
 				return;
 			}
+			this.#requireShare(entry, served.account);
 			const events = this.#eventsOf(id, entry);
-			const { process, record, pipe } = await beginProcess(this.#beginning, request, served, events);
+			const beginning = beginProcess(this.#beginning, request, served, events, this.#newest.sentAtMs(id));
+			entry.launching = beginning.catch(() => undefined);
+			const { process, record, pipe } = await beginning;
 			entry.early = process.earlyWords;
 			entry.process = LivingProcess.begun(record, this.#records, pipe, process.ended, events);
-			this.#limitStart(entry);
+			entry.launching = undefined;
+			if (this.#lettingGo) entry.process.letGo();
+			else this.#limitStart(entry);
 			audit.note(subjectOf(record), { event: "start", config_digest: record.config_digest });
 			log.info(
 				{ userEndpoint: id, process: record.pid, account: record.account, username: record.username },
 				"a user endpoint is started",
 			);
-			if (this.#stopping) void entry.process.end(this.#options.config.gracePeriodMs);
-			else if (entry.next !== undefined) this.#fence(entry);
+			if (this.#stopping) return;
+			if (entry.next !== undefined) this.#fence(entry);
 			changed();
 		} catch (error) {
 			this.#entries.delete(id);
@@ -204,22 +204,41 @@ export class UserEndpoints {
 		}
 	}
 
-	#eventsOf(id: string, entry: Entry): UserProcessEvents {
-		const { audit, log } = this.#options;
-		const note = (what: AuditEntry): void => {
-			if (entry.process !== undefined) audit.note(subjectOf(entry.process.record), what);
+	/** So that one person cannot take all places. Throws a NOT_READY fault. */
+	#requireShare(entry: WantedEndpoint, { uid, uname }: LocalAccount): void {
+		const { maxUserEndpointsPerAccount: limit } = this.#options.config;
+		const others = [...this.#entries.values()].filter((other) => other !== entry && other.uid === uid).length;
+		if (limit !== undefined && others >= limit)
+			throw new Fault(
+				"NOT_READY",
+				`${uname} has as many user endpoints on ${hostname()} as one account may (${limit}): wait until one of them ends, submit with a configuration that you have used already, or ask the endpoint's administrator for a higher max_user_endpoints_per_account`,
+			);
+		entry.uid = uid;
+	}
+
+	#eventsOf(id: string, entry: WantedEndpoint): UserProcessEvents {
+		const { audit, log, config } = this.#options;
+		const warn = (): void =>
+			log.warn(
+				{ userEndpoint: id, uid: entry.uid, limit: config.auditLinesPerHour },
+				"an account has had its lines of the audit log for this hour; further ones are counted (audit_lines_per_hour)",
+			);
+		const note = (what: AuditEntry): boolean => {
+			if (entry.process === undefined) return false;
+			entry.audit ??= childAudit(audit, this.#shares, entry.process.record, warn);
+			return entry.audit.note(what);
 		};
 		return {
 			line: (line) => this.#hear(entry, line, note),
 			nonsense(lines) {
-				log.warn({ userEndpoint: id, lines }, "a user endpoint says what is not understood");
-				note({ event: "lines-lost", lines });
+				if (note({ event: "lines-lost", lines }))
+					log.warn({ userEndpoint: id, lines }, "a user endpoint says what is not understood");
 			},
 			ended: (how) => void this.#ended(id, entry, how),
 		};
 	}
 
-	#hear(entry: Entry, line: ChildLine, note: (what: AuditEntry) => void): void {
+	#hear(entry: WantedEndpoint, line: ChildLine, note: (what: AuditEntry) => boolean): void {
 		switch (line.says) {
 			// Each once: saying it again must neither put off the end of its time nor keep us writing it down.
 			case "rendered":
@@ -252,7 +271,7 @@ export class UserEndpoints {
 	}
 
 	/** A template or schema that never ends is the only thing that takes so long: nothing of it runs with any rights but the account's. */
-	#limitStart(entry: Entry): void {
+	#limitStart(entry: WantedEndpoint): void {
 		const { startLimitMs } = this.#options.config;
 		entry.limit = setTimeout(() => {
 			entry.reason ??= `filling in the endpoint's template took longer than ${startLimitMs / 1000} s, and was stopped: ask for something else, or ask the endpoint's administrator to look at its template and schema`;
@@ -261,18 +280,19 @@ export class UserEndpoints {
 	}
 
 	/** The cloud has given its key to the process that comes after it. */
-	#fence(entry: Entry): void {
+	#fence(entry: WantedEndpoint): void {
 		const { process } = entry;
 		if (process === undefined || (entry.limit !== undefined && !process.record.rendered)) return;
 		clearTimeout(entry.limit);
 		entry.limit = setTimeout(() => process.signal("SIGKILL"), fencedLimitMs);
 	}
 
-	async #ended(id: string, entry: Entry, how: Ended): Promise<void> {
+	async #ended(id: string, entry: WantedEndpoint, how: Ended): Promise<void> {
 		clearTimeout(entry.limit);
 		const { audit, changed, log } = this.#options;
 		const { record } = entry.process as LivingProcess;
 		const reason = entry.reason ?? endWords(how);
+		entry.audit?.tellLost();
 		audit.note(subjectOf(record), { event: "end", ...how, reason });
 		log.info({ userEndpoint: id, process: record.pid, ...how, reason }, "a user endpoint has ended");
 		this.#entries.delete(id);
@@ -303,19 +323,14 @@ export class UserEndpoints {
 	async #refuse(request: StartRequest, error: unknown): Promise<void> {
 		const { audit, log, tellFailure } = this.#options;
 		const { userEndpointId, identityId, username } = request;
-		const words = wordsFor(error);
+		const failure: StartError = { error: wordsFor(error), transient: mayPass(error) };
 		log.warn({ err: error, userEndpoint: userEndpointId, identity: identityId, username }, "a start is refused");
 		audit.note(
 			{ user_endpoint_id: userEndpointId, identity_id: identityId, username },
 			{ event: "refuse", reason: (error as Error).message },
 		);
-		await tellFailure(request, words).catch((cause: unknown) =>
+		await tellFailure(request, failure).catch((cause: unknown) =>
 			log.warn({ err: cause, userEndpoint: userEndpointId }, "the cloud could not be told that a start failed"),
 		);
 	}
-}
-
-function subjectOf(record: ChildRecord): AuditSubject {
-	const { user_endpoint_id, identity_id, username, account, uid, pid } = record;
-	return { user_endpoint_id, identity_id, username, account, uid, pid };
 }

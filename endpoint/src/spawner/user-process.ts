@@ -1,7 +1,7 @@
 /** One user endpoint's process, whoever started it: what is known of it, its line to us, and its end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ChildLine } from "./child-line.ts";
-import { type ChildPipe, openChildPipe } from "./child-pipe.ts";
+import { type ChildPipe, lostPipe, openChildPipe } from "./child-pipe.ts";
 import { type ChildRecord, type ChildRecords, lives } from "./child-record.ts";
 import type { Ended } from "./launch.ts";
 
@@ -54,10 +54,20 @@ export class LivingProcess {
 		return new LivingProcess(record, records, pipe, ended, events);
 	}
 
-	/** Of an earlier manager. */
-	static adopted(record: ChildRecord, records: ChildRecords, events: UserProcessEvents): LivingProcess {
-		const pipe = openChildPipe(records.pipePath(record.user_endpoint_id), false, events);
-		return new LivingProcess(record, records, pipe, untilGone(record), events);
+	/** Of an earlier manager. `unheard`: why its line cannot be read; another pipe would be none of the process's. */
+	static adopted(
+		record: ChildRecord,
+		records: ChildRecords,
+		events: UserProcessEvents,
+	): { process: LivingProcess; unheard: unknown } {
+		let pipe = lostPipe;
+		let unheard: unknown;
+		try {
+			pipe = openChildPipe(records.pipePath(record.user_endpoint_id), false, events);
+		} catch (error) {
+			unheard = error;
+		}
+		return { process: new LivingProcess(record, records, pipe, untilGone(record), events), unheard };
 	}
 
 	get record(): ChildRecord {

@@ -1,5 +1,5 @@
 /** Tells the cloud, under a user endpoint's own name, that it could not be started: one message on a connection of its own. */
-import { contentTypes, encodeMessage, type StartUserEndpointCommand } from "@errand/proto";
+import { contentTypes, encodeMessage, type StartError, type StartUserEndpointCommand } from "@errand/proto";
 import { connect } from "amqplib";
 
 const timeoutMs = 10_000;
@@ -11,7 +11,11 @@ const wordsLimitCharacters = 6_000;
 type Place = StartUserEndpointCommand["kwargs"]["amqp_creds"]["heartbeat_queue_info"];
 
 /** Resolves when the broker has it. */
-export async function tellStartFailure(place: Place, userEndpointId: string, words: string): Promise<void> {
+export async function tellStartFailure(
+	place: Place,
+	userEndpointId: string,
+	{ error, transient }: StartError,
+): Promise<void> {
 	const connection = await connect(place.connection_url, {
 		noDelay: true,
 		timeout: timeoutMs,
@@ -25,7 +29,7 @@ export async function tellStartFailure(place: Place, userEndpointId: string, wor
 	try {
 		const channel = await Promise.race([connection.createConfirmChannel(), lost.promise]);
 		channel.on("error", (error: Error) => lost.reject(error));
-		const global_state = { error: words.slice(0, wordsLimitCharacters), heartbeat_period: heartbeatPeriod };
+		const global_state = { error: error.slice(0, wordsLimitCharacters), transient, heartbeat_period: heartbeatPeriod };
 		const body = encodeMessage("ep_status_report", { endpoint_id: userEndpointId, global_state, task_statuses: {} });
 		const { exchange, routing_key: key } = place.queue_publish_kwargs;
 		channel.publish(exchange, key, Buffer.from(body), {
