@@ -117,13 +117,13 @@ create table run_actions (
 	asked integer not null default 0,
 	-- Since when its provider has not answered.
 	silent_since timestamptz,
-	-- The tasks of a built-in compute action: its end is told by their results.
-	task_group uuid
+	-- Of the service's own actions: the task group whose results, or the transfer whose end, is news of it.
+	news_of uuid
 ) with (fillfactor = 80);
 create index run_actions_of_run on run_actions (run_id);
 create index run_actions_due on run_actions (next_at) where next_at is not null;
 create index run_actions_of_thread on run_actions (thread_id);
-create index run_actions_of_group on run_actions (task_group) where task_group is not null and next_at is not null;
+create index run_actions_with_news on run_actions (news_of) where news_of is not null and next_at is not null;
 
 create table run_visits (
 	thread_id uuid not null,

@@ -1,12 +1,11 @@
 /** Asks providers what actions want to know or to be done, one action at a time, and tells their threads what they said. */
-import type { TaskGroupId } from "@errand/proto";
 import type { Json } from "@errand/proto/flow";
 import type { Log } from "../store/embedded-postgres.ts";
 import type { Database } from "../store/pool.ts";
 import { type ActionRow, claimAction, recordAnswer } from "../store/run-actions.ts";
 import { tellThread } from "../store/run-threads.ts";
 import type { ThreadEvent } from "./machine/event.ts";
-import { type Answer, type Ask, type Provider, Refusal, Silence } from "./providers/provider.ts";
+import { type Answer, type Ask, type NewsSource, type Provider, Refusal, Silence } from "./providers/provider.ts";
 
 /** Longer than any call of a provider takes: a process that asks and dies is asked after by another then. */
 const leaseMs = 30_000;
@@ -15,7 +14,7 @@ const silenceMs = { first: 1_000, most: 30_000 };
 export interface Asked {
 	/** To be carried on: it was told something. */
 	readonly thread: string | undefined;
-	readonly group: TaskGroupId | undefined;
+	readonly newsOf: NewsSource | undefined;
 	readonly request: string;
 	/** When to ask again, in milliseconds from now; undefined: never. */
 	readonly againMs: number | undefined;
@@ -45,7 +44,7 @@ export async function askAbout(
 			nextMs: waitMs,
 			silentSince: since,
 		});
-		return { request, thread: undefined, group: row.task_group ?? undefined, againMs: waitMs };
+		return { request, thread: undefined, newsOf: row.news_of ?? undefined, againMs: waitMs };
 	}
 	const event: ThreadEvent =
 		heard.kind === "refusal"
@@ -59,7 +58,7 @@ export async function askAbout(
 		...(heard.kind === "answer" && {
 			actionId: heard.answer.actionId,
 			document: heard.answer.document,
-			taskGroup: heard.answer.group ?? null,
+			newsOf: heard.answer.newsOf ?? null,
 		}),
 		nextMs: heard.kind === "answer" && !ended ? heard.answer.askAgainMs : null,
 		silentSince: null,
@@ -73,7 +72,7 @@ export async function askAbout(
 	return {
 		request,
 		thread: recorded && tell ? row.thread_id : undefined,
-		group: heard.kind === "answer" && !ended ? heard.answer.group : undefined,
+		newsOf: heard.kind === "answer" && !ended ? heard.answer.newsOf : undefined,
 		againMs: news.nextMs ?? undefined,
 	};
 }
@@ -123,7 +122,7 @@ const unchanged = (row: ActionRow) => ({
 	status: row.status,
 	actionId: row.action_id,
 	document: row.document,
-	taskGroup: row.task_group,
+	newsOf: row.news_of,
 	toldToCancel: row.cancel_requested,
 	toldToResume: row.resume_requested,
 });

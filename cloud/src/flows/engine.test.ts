@@ -349,7 +349,7 @@ test("the step after a compute step begins within 50 ms of its result (median of
 	const { rows: gaps } = await flows.cloud.database.query<{ ms: number }>(
 		`select extract(epoch from v.entered_at - t.finished_at)::float8 * 1000 as ms
 		from run_visits v join run_visits before on before.thread_id = v.thread_id and before.visit = v.visit - 1
-		join run_actions a on a.thread_id = v.thread_id and a.turn = before.visit join tasks t on t.group_id = a.task_group
+		join run_actions a on a.thread_id = v.thread_id and a.turn = before.visit join tasks t on t.group_id = a.news_of
 		where v.run_id = $1 order by 1`,
 		[run],
 	);

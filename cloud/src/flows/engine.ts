@@ -3,16 +3,16 @@
  * that was killed had under way is found by the others. Within a process everything goes by events; the sweep is for
  * what other processes left.
  */
-import { Fault, type RunId, type TaskGroupId } from "@errand/proto";
+import { Fault, type RunId, type TaskGroupId, type TransferId } from "@errand/proto";
 import type { FlowDefinition, JsonObject } from "@errand/proto/flow";
 import type { CloudEventBus } from "../observe/events.ts";
 import type { Log } from "../store/embedded-postgres.ts";
 import type { Database, Session } from "../store/pool.ts";
-import { dueActions, endLeases, groupsUnderWay } from "../store/run-actions.ts";
+import { awaitedNews, dueActions, endLeases } from "../store/run-actions.ts";
 import { dueThreads, parkThread, scriptOfRun, settleActivity } from "../store/run-threads.ts";
 import { askAbout } from "./asking.ts";
 import { carryOn, type Script } from "./carry.ts";
-import type { Provider } from "./providers/provider.ts";
+import type { NewsSource, Provider } from "./providers/provider.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 export interface Engine {
@@ -42,9 +42,9 @@ export async function openEngine(ports: {
 }): Promise<Engine> {
 	const { database, events, log, parse } = ports;
 	let closed = false;
-	/** Requests that results of a group of tasks are news of. */
-	const watched = new Map<TaskGroupId, Set<string>>();
-	const groupOf = new Map<string, TaskGroupId>();
+	/** Requests of which there is news when there is of this. */
+	const watched = new Map<NewsSource, Set<string>>();
+	const sourceOf = new Map<string, NewsSource>();
 	const scripts = new Map<RunId, Script>();
 	const timers = new Set<NodeJS.Timeout>();
 
@@ -115,8 +115,8 @@ export async function openEngine(ports: {
 			const asked = await askAbout(ports, request, !hurried.delete(request));
 			if (asked === undefined) return;
 			if (asked.thread !== undefined) tell(asked.thread);
-			if (asked.group === undefined) unwatch(request);
-			else watch(asked.group, request);
+			if (asked.newsOf === undefined) unwatch(request);
+			else watch(asked.newsOf, request);
 			if (asked.againMs !== undefined) later(asked.againMs, () => requests.add(request));
 		} catch (cause) {
 			if (!closed) log.warn({ request, reason: String(cause) }, "could not ask about an action; the sweep does again");
@@ -127,25 +127,28 @@ export async function openEngine(ports: {
 		hurried.add(request);
 		requests.add(request);
 	}
-	function watch(group: TaskGroupId, request: string): void {
-		if (groupOf.has(request)) return;
-		groupOf.set(request, group);
-		watched.set(group, (watched.get(group) ?? new Set()).add(request));
-		// Results that came before it was watched told nobody.
+	function watch(source: NewsSource, request: string): void {
+		if (sourceOf.has(request)) return;
+		sourceOf.set(request, source);
+		watched.set(source, (watched.get(source) ?? new Set()).add(request));
+		// What came before it was watched told nobody.
 		hurry(request);
 	}
 	function unwatch(request: string): void {
-		const group = groupOf.get(request);
-		if (group === undefined) return;
-		groupOf.delete(request);
-		const some = watched.get(group);
-		if (some?.delete(request) && some.size === 0) watched.delete(group);
+		const source = sourceOf.get(request);
+		if (source === undefined) return;
+		sourceOf.delete(request);
+		const some = watched.get(source);
+		if (some?.delete(request) && some.size === 0) watched.delete(source);
 	}
-	const news = ({ group }: { group: TaskGroupId }): void => {
-		for (const request of watched.get(group) ?? []) hurry(request);
+	const news = (source: NewsSource): void => {
+		for (const request of watched.get(source) ?? []) hurry(request);
 	};
+	const results = ({ group }: { group: TaskGroupId }): void => news(group);
+	const transferred = ({ transfer }: { transfer: TransferId }): void => news(transfer);
 	const toldToThread = ({ thread }: { thread: string }): void => tell(thread);
-	events.on("results:recorded", news).on("results:elsewhere", news).on("run:told", toldToThread);
+	events.on("results:recorded", results).on("results:elsewhere", results);
+	events.on("transfer:ended", transferred).on("run:told", toldToThread);
 
 	async function sweep(): Promise<void> {
 		for (const thread of await dueThreads(database, sweepRows)) threads.add(thread);
@@ -153,7 +156,7 @@ export async function openEngine(ports: {
 	}
 
 	if (ports.alone) await endLeases(database);
-	for (const { task_group: group, request_id: request } of await groupsUnderWay(database)) watch(group, request);
+	for (const { news_of: source, request_id: request } of await awaitedNews(database)) watch(source, request);
 	await sweep();
 	let round = Promise.resolve();
 	const timer = setInterval(() => {
@@ -168,7 +171,8 @@ export async function openEngine(ports: {
 			closed = true;
 			clearInterval(timer);
 			for (const one of timers) clearTimeout(one);
-			events.off("results:recorded", news).off("results:elsewhere", news).off("run:told", toldToThread);
+			events.off("results:recorded", results).off("results:elsewhere", results);
+			events.off("transfer:ended", transferred).off("run:told", toldToThread);
 			await round;
 			await Promise.all([threads.close(), requests.close()]);
 		},

@@ -2,7 +2,7 @@
  * What happens in the cloud, as typed events: logs, metrics, the stream hub and tests listen to the same ones.
  */
 import { EventEmitter } from "node:events";
-import type { AuthPolicyId, EndpointId, TaskGroupId, TaskId } from "@errand/proto";
+import type { AuthPolicyId, EndpointId, TaskGroupId, TaskId, TransferId } from "@errand/proto";
 import type { StreamFrame, StreamResult } from "@errand/proto/rest";
 
 export interface CloudEvents {
@@ -28,6 +28,8 @@ export interface CloudEvents {
 	"endpoint:heartbeat": [{ endpoint: EndpointId; state: Record<string, unknown> }];
 	/** These agents have something else to do. */
 	"transfers:changed": [{ agents: readonly EndpointId[] }];
+	/** However it ended. */
+	"transfer:ended": [{ transfer: TransferId }];
 	/** It ends: whoever waits in a request is answered. */
 	"cloud:stopping": [];
 	"message:rejected": [{ queue: string; reason: string; endpoint: string }];

@@ -169,7 +169,10 @@ export function transferAgentOperations({ database, events, log, capabilities }:
 				return status;
 			});
 			const isOver = report.outcome !== undefined;
-			if (isOver) log.info({ transfer: id, status }, "a transfer is over");
+			if (isOver) {
+				log.info({ transfer: id, status }, "a transfer is over");
+				events.emit("transfer:ended", { transfer: id });
+			}
 			if (isOver || report.direct_failed !== undefined)
 				events.emit("transfers:changed", { agents: [found.source_id, found.destination_id] });
 			return { status };
@@ -285,6 +288,7 @@ async function watchTransfers(
 			await insertTransferEvents(session, row.id, [cloudEvent("ENDPOINT_OFFLINE", words, { agents: away })]);
 		});
 		events.emit("transfers:changed", { agents: [row.source_id, row.destination_id] });
+		if (expired) events.emit("transfer:ended", { transfer: row.id });
 	}
 }
 

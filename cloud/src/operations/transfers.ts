@@ -236,6 +236,7 @@ export function transferOperations(
 				await endTransfer(session, locked, "CANCELED", `cancelled by ${caller.username}`);
 			});
 			events.emit("transfers:changed", { agents: [row.source_id, row.destination_id] });
+			events.emit("transfer:ended", { transfer: id });
 			return toDocument((await findTransfer(database, id)) as TransferRow);
 		},
 

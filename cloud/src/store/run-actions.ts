@@ -1,7 +1,10 @@
 /** Statements about what providers were and are to be asked. */
-import type { AccountId, RunId, TaskGroupId } from "@errand/proto";
+import type { AccountId, RunId, TaskGroupId, TransferId } from "@errand/proto";
 import { toJsonb } from "./json.ts";
 import type { Session } from "./pool.ts";
+
+/** A group of tasks whose results, or a transfer whose end, is news of an action. */
+type NewsSource = TaskGroupId | TransferId;
 
 type ActionStatus = "STARTING" | "ACTIVE" | "INACTIVE" | "SUCCEEDED" | "FAILED";
 
@@ -28,7 +31,7 @@ export interface ActionRow {
 	/** How often its provider was asked, this time included. */
 	asked: number;
 	silent_since: Date | null;
-	task_group: TaskGroupId | null;
+	news_of: NewsSource | null;
 	/** In whose name the provider is asked. */
 	owner_id: AccountId;
 	login: unknown;
@@ -37,7 +40,7 @@ export interface ActionRow {
 }
 
 const columns = `a.request_id, a.run_id, a.thread_id, a.turn, a.url, a.body, a.status, a.action_id, a.document, a.cancel_requested, a.resume_requested,
-	a.asked, a.silent_since, a.task_group, r.owner_id, r.login, r.label, now() as now`;
+	a.asked, a.silent_since, a.news_of, r.owner_id, r.login, r.label, now() as now`;
 
 /** Recorded before anybody is asked. May be repeated. */
 export async function insertActions(
@@ -103,10 +106,10 @@ export async function dueActions(session: Session, limit: number): Promise<strin
 	return rows.map((row) => row.request_id);
 }
 
-/** Compute actions under way, with their groups: whoever records their results is to tell them. */
-export async function groupsUnderWay(session: Session): Promise<{ request_id: string; task_group: TaskGroupId }[]> {
-	const { rows } = await session.query<{ request_id: string; task_group: TaskGroupId }>(
-		"select request_id, task_group from run_actions where task_group is not null and next_at is not null",
+/** Actions under way, with what there will be news of. */
+export async function awaitedNews(session: Session): Promise<{ request_id: string; news_of: NewsSource }[]> {
+	const { rows } = await session.query<{ request_id: string; news_of: NewsSource }>(
+		"select request_id, news_of from run_actions where news_of is not null and next_at is not null",
 	);
 	return rows;
 }
@@ -118,7 +121,7 @@ export interface ActionNews {
 	/** Milliseconds from now; null: not again. */
 	readonly nextMs: number | null;
 	readonly silentSince: Date | null;
-	readonly taskGroup: TaskGroupId | null;
+	readonly newsOf: NewsSource | null;
 	/** The provider was asked to cancel. */
 	readonly toldToCancel: boolean;
 	/** The provider was told to go on. */
@@ -133,7 +136,7 @@ export async function recordAnswer(session: Session, request: string, news: Acti
 			next_at = case when $5::bigint is null then null
 				-- Asked for meanwhile: the provider has not heard of it.
 				when cancel_requested and not $8 then now() else now() + $5 * interval '1 millisecond' end,
-			resume_requested = resume_requested and not $9, silent_since = $6, task_group = coalesce($7, task_group)
+			resume_requested = resume_requested and not $9, silent_since = $6, news_of = coalesce($7, news_of)
 		where request_id = $1 and status not in ('SUCCEEDED', 'FAILED')`,
 		[
 			request,
@@ -142,7 +145,7 @@ export async function recordAnswer(session: Session, request: string, news: Acti
 			toJsonb(news.document),
 			news.nextMs === null ? null : Math.round(news.nextMs),
 			news.silentSince,
-			news.taskGroup,
+			news.newsOf,
 			news.toldToCancel,
 			news.toldToResume,
 		],

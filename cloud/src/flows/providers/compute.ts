@@ -5,7 +5,6 @@
 import {
 	type EndpointId,
 	Fault,
-	faults,
 	joinBuffer,
 	pack,
 	serializations,
@@ -14,17 +13,16 @@ import {
 	type TaskId,
 } from "@errand/proto";
 import type { Json, JsonObject } from "@errand/proto/flow";
-import { computeScope, type FailureDocument, type StreamResult, type submission } from "@errand/proto/rest";
+import type { FailureDocument, StreamResult, submission } from "@errand/proto/rest";
 import { jsonObstacle, parseStructured } from "@errand/proto/structured-value";
 import type * as z from "zod";
 import type { Operations } from "../../operations/operations.ts";
-import type { Caller } from "../../policy/caller.ts";
 import { streamResultOfRow } from "../../results/documents.ts";
-import { accountById } from "../../store/identity.ts";
 import type { Database } from "../../store/pool.ts";
 import { endedAmong } from "../../store/results.ts";
 import { type ComputeBody, type ComputeTask, readComputeBody } from "./compute-body.ts";
-import { type Answer, type Ask, type Provider, Refusal, Silence } from "./provider.ts";
+import { ownerOf, translated } from "./owner.ts";
+import { type Answer, type Ask, type Provider, Refusal } from "./provider.ts";
 
 /** Results tell; this is for what no process was there to hear. */
 const safetyMs = 20_000;
@@ -39,27 +37,10 @@ export function computeProvider(ports: {
 }): Provider {
 	const { database, operations } = ports;
 
-	/** The owner, without what an administrator may do besides: the flow's author has not been given that. */
-	async function callerOf({ owner, login }: Ask): Promise<Caller> {
-		const account = await accountById(database, owner);
-		if (account === undefined || account.disabled_at !== null)
-			throw new Refusal("the account of the run's owner is disabled");
-		return {
-			kind: "account",
-			accountId: owner,
-			username: account.username,
-			admin: false,
-			operator: false,
-			scopes: new Set([computeScope]),
-			tokenExpiresAtMs: Number.POSITIVE_INFINITY,
-			...(login && { login }),
-		};
-	}
-
 	async function run(ask: Ask): Promise<Answer> {
 		const { endpoint, input, tasks } = bodyOf(ask);
 		const submitted = await translated(async () =>
-			operations.submit(await callerOf(ask), endpoint, input, ask.requestId).catch(loginWanted),
+			operations.submit(await ownerOf(database, ask), endpoint, input, ask.requestId).catch(loginWanted),
 		);
 		if ("wanted" in submitted) return wantsLogin(ask, submitted.wanted);
 		// A list of each function's tasks, in the order of the body.
@@ -91,7 +72,7 @@ export function computeProvider(ports: {
 		resume: status,
 		async cancel(ask) {
 			const { ids } = begunOf(ask);
-			await translated(async () => operations.cancelTasks(await callerOf(ask), { taskIds: ids }));
+			await translated(async () => operations.cancelTasks(await ownerOf(database, ask), { taskIds: ids }));
 			return status(ask);
 		},
 	};
@@ -140,17 +121,6 @@ function begunOf(ask: Ask): { group: TaskGroupId; ids: TaskId[] } {
 	return { group: task_group_id, ids: task_ids };
 }
 
-/** What will pass is a Silence, and everything else that a caller would be told a Refusal. */
-async function translated<T>(work: () => Promise<T>): Promise<T> {
-	try {
-		return await work();
-	} catch (cause) {
-		if (!(cause instanceof Fault)) throw cause;
-		if (faults[cause.code].retry) throw new Silence(cause.message);
-		throw new Refusal(`${cause.code}: ${cause.message}`);
-	}
-}
-
 function answer(
 	ask: Ask,
 	status: Answer["status"],
@@ -165,7 +135,7 @@ function answer(
 		status,
 		actionId,
 		askAgainMs: safetyMs,
-		group,
+		newsOf: group,
 		document: {
 			action_id: actionId,
 			status,

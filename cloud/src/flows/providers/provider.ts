@@ -1,7 +1,9 @@
 /** The port to whatever does the work of Action states: the service's own parts, and action providers elsewhere. */
-import type { AccountId, RunId, TaskGroupId } from "@errand/proto";
+import type { AccountId, RunId, TaskGroupId, TransferId } from "@errand/proto";
 import type { Json } from "@errand/proto/flow";
 import type { Login } from "../../policy/login.ts";
+
+export type NewsSource = TaskGroupId | TransferId;
 
 /** One request to a provider. */
 export interface Ask {
@@ -32,8 +34,8 @@ export interface Answer {
 	readonly document: Json;
 	/** When to ask again unless somebody tells, in milliseconds. Of an action that has ended it counts for nothing. */
 	readonly askAgainMs: number;
-	/** The group of tasks whose results tell that there is news. */
-	readonly group?: TaskGroupId;
+	/** Whose results, or whose end, tell that there is news. */
+	readonly newsOf?: NewsSource;
 }
 
 /** The provider does not take the action and never will: the state raises ActionUnableToRun. */

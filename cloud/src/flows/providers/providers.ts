@@ -5,10 +5,11 @@ import type { Database } from "../../store/pool.ts";
 import { computeProvider } from "./compute.ts";
 import { httpProvider, isAllowed } from "./http.ts";
 import { type Provider, Refusal } from "./provider.ts";
+import { transferProvider } from "./transfer.ts";
 
 interface Means {
 	readonly database: Database;
-	readonly operations: Pick<Operations, "submit" | "cancelTasks">;
+	readonly operations: Pick<Operations, "submit" | "cancelTasks" | "submitTransfer" | "getTransfer" | "cancelTransfer">;
 }
 
 export interface Providers {
@@ -21,6 +22,7 @@ export interface Providers {
 /** The service's own, by their address. */
 const own: { readonly [url: string]: (means: Means) => Provider } = {
 	"errand:compute": computeProvider,
+	"errand:transfer": transferProvider,
 };
 
 /** `allowed`: addresses elsewhere that may be asked, or their beginnings with a slash at the end. */
