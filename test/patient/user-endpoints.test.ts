@@ -186,7 +186,9 @@ describe("user endpoints of several accounts", { timeout: 120_000 }, () => {
 		await expect(executorOf(bob, { label: 7 }).submit(label)).rejects.toThrow(/label must be string/);
 		await expect(executorOf(bob, { account: true }).submit(label)).rejects.toThrow(/uses a value that was not given/);
 		await expect(executorOf(bob, { idle: "soon" }).submit(label)).rejects.toThrow(/idle_shutdown/);
-		await expect(executorOf(bob, { loops: true }).submit(label)).rejects.toThrow(/took longer than 4 s.*ask for something else/);
+		await expect(executorOf(bob, { loops: true }).submit(label)).rejects.toThrow(
+			/took longer than 4 s.*ask for something else/,
+		);
 		const looped = await audited({ event: "end", signal: "SIGKILL", username: "bob" });
 		expect(existsSync(`/proc/${looped.pid}`)).toBe(false);
 	});
