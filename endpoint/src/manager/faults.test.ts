@@ -1,4 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ended } from "./process-end.ts";
 import { command, failureIn, javascript, jsonOf, python, ScriptedDaemon } from "./scripted-daemon.ts";
@@ -171,6 +173,26 @@ test("a Python that is not there is named, with where it was looked for", async 
 		expect(jsonOf(await daemon.run(javascript("export const f = () => 1;")))).toBe(1);
 	} finally {
 		await daemon.close();
+	}
+});
+
+test("a worker that is killed while it starts is started again; one that always is ends the task", async () => {
+	const directory = mkdtempSync(join(tmpdir(), "errand-killed-"));
+	const [once, always] = [join(directory, "once"), join(directory, "always")];
+	writeFileSync(once, `#!/bin/sh\nmkdir ${directory}/killed 2>/dev/null && kill -9 $$\nexec python3 "$@"\n`, {
+		mode: 0o755,
+	});
+	writeFileSync(always, "#!/bin/sh\nkill -9 $$\n", { mode: 0o755 });
+	const first = await new ScriptedDaemon({ options: { python: once } }).open();
+	const second = await new ScriptedDaemon({ options: { python: always } }).open();
+	try {
+		expect(jsonOf(await first.run(python("def f():\n    return 1\n")))).toBe(1);
+		const failure = failureIn(await second.run(python("def f():\n    return 1\n")));
+		expect(failure).toMatchObject({ code: "RUNTIME_MISSING", message: expect.stringContaining("SIGKILL") });
+	} finally {
+		await first.close();
+		await second.close();
+		rmSync(directory, { recursive: true });
 	}
 });
 

@@ -60,6 +60,8 @@ const walltimeGraceMs = 1000;
 /** A command's worker ends it at the walltime itself and answers; only a stuck worker is ended from here. */
 const commandWalltimeSlackMs = 3000;
 const blobAttempts = 3;
+/** So often in a row a kind of worker is killed before it is ready: then it is what is missing. */
+const startKillLimit = 3;
 
 export interface ManagerSettings extends RunSettings {
 	place: Place;
@@ -91,6 +93,7 @@ export class Manager {
 	readonly #held = new Map<string, HeldTask>();
 	readonly #walltimes = new Map<HeldTask, NodeJS.Timeout>();
 	readonly #waitingForDaemon = new Set<() => void>();
+	readonly #startKills = new Map<WorkerKind, number>();
 	#phase: Phase = "open";
 	#sequence = 0;
 	#inlineLimitBytes = inlineLimitBytes;
@@ -268,7 +271,10 @@ export class Manager {
 
 	#start(kind: WorkerKind): WorkerProcess {
 		const worker = new WorkerProcess(this.#settings.worker(kind), {
-			ready: () => this.#schedule(),
+			ready: () => {
+				this.#startKills.delete(kind);
+				this.#schedule();
+			},
 			replied: (worker, replies) => this.#replied(worker, replies),
 			gone: (worker, exit) => this.#gone(worker, exit),
 		});
@@ -442,8 +448,10 @@ export class Manager {
 		if (worker.share !== undefined) this.#node.give(worker.share);
 		worker.share = undefined;
 		log.debug({ worker: worker.id, kind: worker.kind, exit: describeExit(exit) }, "a worker has ended");
-		if (!started && this.#phase !== "stopping" && !exit.asked) this.#refuseKind(worker, exit);
-		if (!started && !exit.asked) this.#dispatcher.startNoSpares(); // or they would die one after another
+		if (!started && this.#phase !== "stopping" && !exit.asked && this.#isMissing(worker.kind, exit)) {
+			this.#refuseKind(worker, exit);
+			this.#dispatcher.startNoSpares(); // or they would die one after another
+		}
 		if (this.#phase === "open" && started) this.#dispatcher.keepSpare();
 		this.#tellGroups();
 		this.#schedule();
@@ -453,6 +461,14 @@ export class Manager {
 	#requeue(task: HeldTask): void {
 		if (task.stop === undefined) this.#dispatcher.putBack(task);
 		else this.#finish(task, refusedResult(task.message.id, "CANCELLED", "the task was cancelled before it ran"));
+	}
+
+	/** Whoever was killed while it started may come up the next time: the kernel was short of memory, or somebody was rash. */
+	#isMissing(kind: WorkerKind, { signal }: WorkerExit): boolean {
+		if (signal === undefined) return true;
+		const kills = (this.#startKills.get(kind) ?? 0) + 1;
+		this.#startKills.set(kind, kills % startKillLimit);
+		return kills === startKillLimit;
 	}
 
 	/** Workers of this kind do not come up here: whoever waits for one is told what is missing. */
