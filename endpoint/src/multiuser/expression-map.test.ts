@@ -39,6 +39,9 @@ test.each([
 	["a literal text is no pattern", { match: "a.a*", output: "ada", literal: true }, "axaa", []],
 	["a later group", { match: "(.*)@(.*)\\.org", output: "{1}-{0}" }, "ada@example.org", ["example-ada"]],
 	["properties in the output", { match: "(.*)@.*", output: "{0}.{status}" }, "ada@x", ["ada.used"]],
+	["an optional group that may be empty is there", { match: ".(.*)?(.*)", output: "x{0}" }, "a", ["x"]],
+	["so is one whose alternative may be", { match: "a(b|(c*))?", output: "x{0}" }, "a", ["x"]],
+	["an optional group that has something in it", { match: "a(b|(c*))?", output: "x{0}" }, "acc", ["xcc"]],
 	["an escaped brace is kept", { match: "(.*)@.*", output: "\\{0}" }, "ada@x", ["\\{0}"]],
 ])("GC-9: a rule of the field: %s", (_, mapping, username, expected) => {
 	expect(names(mapping, called(username))).toEqual(expected);
@@ -53,6 +56,7 @@ test.each([
 	["(a", "Unterminated group"],
 	["a**", "Nothing to repeat"],
 	[")|(", "Unmatched"],
+	["(.*)?*@x", "Nothing to repeat"],
 	["(.*)*@x", "could take for ever"],
 	["(a|b)*@x", "could take for ever"],
 	["()*@x", "could take for ever"],

@@ -51,17 +51,40 @@ function endlessGroup(match: string): string | undefined {
 	return undefined;
 }
 
-/** The text between `^` and `$`. */
+/**
+ * The text between `^` and `$`. A group that may be empty loses a `?` behind it: the field says that such a group was
+ * there and empty, JavaScript that it was not there.
+ */
 function patternOf(match: string): string {
 	let pattern = "";
+	/** Of each group that is open, the whole text first: whether one of its alternatives, and the one at hand, may be empty. */
+	const open = [{ some: false, thisOne: true }];
+	const follow = (empty: boolean): void => {
+		const group = open.at(-1);
+		if (group !== undefined) group.thisOne &&= empty;
+	};
 	for (let at = 0; at < match.length; at++) {
 		const character = match.charAt(at);
+		if (character === "(") open.push({ some: false, thisOne: true });
+		else if (character === "|") open.push({ some: mayBeEmpty(open.pop()), thisOne: true });
+		else if (character === ")") {
+			const empty = mayBeEmpty(open.pop());
+			// Not before another `*`: that is no rule, and must not become one.
+			if (empty && /^\?(?![*?])/.test(match.slice(at + 1, at + 3))) at++;
+			follow(empty || "*?".includes(match.charAt(at + 1) || "-"));
+			pattern += character;
+			continue;
+		}
 		if (character === "\\") pattern += character + match.charAt(++at);
 		else if (character === ".") pattern += "[^\\n]";
 		else pattern += specialElsewhere.test(character) ? `\\${character}` : character;
+		if (!"(|*?".includes(character)) follow("*?".includes(match.charAt(at + 1) || "-"));
 	}
 	return pattern;
 }
+
+const mayBeEmpty = (group: { some: boolean; thisOne: boolean } | undefined): boolean =>
+	group === undefined || group.some || group.thisOne;
 
 /** Throws a MappingFailure that says what is wrong with it. */
 function compile(match: string, ignoreCase: boolean, literal: boolean): RegExp {

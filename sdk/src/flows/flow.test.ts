@@ -189,6 +189,15 @@ function write(builder: Any, program: readonly Plan[], name: () => string): void
 	}
 }
 
+test("numbers that are no safe integers are written as what they are", () => {
+	for (const number of [2 ** 53, -(2 ** 53), 1e300, 5e-324, Number.MAX_SAFE_INTEGER]) {
+		const built = flow("T", { s: input.text() })
+			.compose("a", ({ input }) => ({ computed: computed`${input.s} + str(${number})` }))
+			.build();
+		expect(issuesOf(built)).toEqual([]);
+	}
+});
+
 test("whatever is written, what is built has no fault", () => {
 	fc.assert(
 		fc.property(plans(3), (program) => {

@@ -101,7 +101,9 @@ function expressionOf(value: unknown): string {
 	if (value === null || value === undefined) return "None";
 	if (typeof value === "boolean") return value ? "True" : "False";
 	if (typeof value === "string") return quoted(value);
-	if (typeof value === "number" && Number.isFinite(value)) return String(value);
+	// Digits alone are an integer, of which the language takes only those that JSON carries exactly.
+	if (typeof value === "number" && Number.isFinite(value))
+		return Number.isInteger(value) && !Number.isSafeInteger(value) ? value.toExponential() : String(value);
 	if (Array.isArray(value)) return `[${value.map(expressionOf).join(", ")}]`;
 	if (typeof value !== "object") throw new TypeError(`a ${typeof value} has no place in a flow: only what JSON has`);
 	const entries = Object.entries(value).filter(([, item]) => item !== undefined);
