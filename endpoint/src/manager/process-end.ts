@@ -1,5 +1,5 @@
 /** For tests: waiting for a process of which nobody here is the parent. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
 const limitMs = 5000;
@@ -20,4 +20,20 @@ function isAlive(pid: number): boolean {
 	} catch {
 		return false;
 	}
+}
+
+/** Processes that have this directory's name in their environment, or work in it. */
+export function processesIn(directory: string): number[] {
+	const isIn = (pid: string): boolean => {
+		try {
+			return (
+				readFileSync(`/proc/${pid}/environ`, "latin1").includes(directory) ||
+				readlinkSync(`/proc/${pid}/cwd`).startsWith(directory)
+			);
+		} catch {
+			return false;
+		}
+	};
+	const names = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+	return names.filter(isIn).map(Number);
 }

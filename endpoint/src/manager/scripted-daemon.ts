@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,6 +35,7 @@ import {
 	type ServerWritableStream,
 } from "@grpc/grpc-js";
 import { linkName, methods } from "./link.ts";
+import { ended, processesIn } from "./process-end.ts";
 import { selfSigned } from "./self-signed.ts";
 
 type Attach = ServerDuplexStream<ManagerMessage, DaemonMessage>;
@@ -238,7 +239,11 @@ export class ScriptedDaemon extends EventEmitter<{ change: [] }> {
 			await once(manager, "exit");
 		}
 		this.#server?.forceShutdown();
-		rmSync(this.directory, { recursive: true, force: true });
+		// A worker of a manager that was killed lives a little longer, and makes its sandbox while this is removed.
+		for (let times = 0; times < 3 && existsSync(this.directory); times++) {
+			for (const pid of processesIn(this.directory)) await ended(pid);
+			rmSync(this.directory, { recursive: true, force: true });
+		}
 	}
 
 	#attach(call: Attach): void {
